@@ -1,0 +1,38 @@
+"""The configuration of a search: typed, frozen, checked before anything runs."""
+
+from evoptim.config.presets import PRESETS, preset
+from evoptim.config.probabilities import (
+    DecayMutation,
+    DecaySampling,
+    MutationProbabilities,
+    SamplingProbabilities,
+)
+from evoptim.config.protocol import (
+    FullTraining,
+    ModelSpec,
+    Protocol,
+    ScheduleSpec,
+    Sweep,
+    TaskSpec,
+)
+from evoptim.config.run import BaselineName, RunConfig, SearchSpec
+from evoptim.config.value import Value
+
+__all__ = [
+    "PRESETS",
+    "BaselineName",
+    "DecayMutation",
+    "DecaySampling",
+    "FullTraining",
+    "ModelSpec",
+    "MutationProbabilities",
+    "Protocol",
+    "RunConfig",
+    "SamplingProbabilities",
+    "ScheduleSpec",
+    "SearchSpec",
+    "Sweep",
+    "TaskSpec",
+    "Value",
+    "preset",
+]

@@ -1,0 +1,134 @@
+"""Named, whole configurations: functions of nothing, so that none can be changed by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from evoptim.config.protocol import (
+    FullTraining,
+    ModelSpec,
+    Protocol,
+    ScheduleSpec,
+    Sweep,
+    TaskSpec,
+)
+from evoptim.config.run import RunConfig, SearchSpec
+from evoptim.errors import InputError
+
+PAPER_RATES = ((10.0, 1e-2, 1e-5), (1.0, 0.1, 1e-3, 1e-4))
+
+
+def paper_init_protocol() -> Protocol:
+    """The paper's fitness of the initial population."""
+    schedule = ScheduleSpec(total_steps=8_000, warmup_steps=800)
+    return Protocol(
+        task=TaskSpec(name="cifar10", validation=5_000),
+        model=ModelSpec(base_width=32),
+        normalisation="unit",
+        augmentation="none",
+        sweep=_paper_sweep(schedule),
+        training=FullTraining(
+            epochs=40, steps_per_epoch=200, schedule=schedule, give_up_epoch=5, give_up_accuracy=0.4
+        ),
+    )
+
+
+def paper_evolution_protocol() -> Protocol:
+    """The paper's fitness of particles and children."""
+    schedule = ScheduleSpec(total_steps=16_000, warmup_steps=800)
+    return Protocol(
+        task=TaskSpec(name="cifar10", validation=5_000),
+        model=ModelSpec(base_width=48),
+        normalisation="standard",
+        augmentation="crop-flip-cutout",
+        sweep=_paper_sweep(schedule),
+        training=FullTraining(
+            epochs=40, steps_per_epoch=400, schedule=schedule, give_up_epoch=5, give_up_accuracy=0.4
+        ),
+    )
+
+
+def _paper_sweep(schedule: ScheduleSpec) -> Sweep:
+    return Sweep(
+        rates=PAPER_RATES,
+        epochs=4,
+        steps_per_epoch=200,
+        schedule=schedule,
+        give_up_epoch=3,
+        give_up_accuracy=0.25,
+        minimum_accuracy=0.4,
+    )
+
+
+def quickstart_protocol() -> Protocol:
+    """Seconds on one core: a narrow ConvNet on 8x8 digits, probes under a schedule of their own."""
+    return Protocol(
+        task=TaskSpec(name="digits", train=997, validation=400, test=400),
+        model=ModelSpec(base_width=8),
+        batch_size=64,
+        sweep=Sweep(
+            rates=PAPER_RATES,
+            epochs=4,
+            steps_per_epoch=12,
+            schedule=ScheduleSpec(total_steps=48, warmup_steps=6),
+            give_up_epoch=3,
+            give_up_accuracy=0.15,
+            minimum_accuracy=0.25,
+        ),
+        training=FullTraining(
+            epochs=12,
+            steps_per_epoch=25,
+            schedule=ScheduleSpec(total_steps=300, warmup_steps=30),
+            give_up_epoch=4,
+            give_up_accuracy=0.25,
+        ),
+    )
+
+
+def quickstart() -> RunConfig:
+    """Minutes on two cores: what ``make search`` runs."""
+    return RunConfig(
+        search=SearchSpec(initial=24, particles=4, children=3, generations=4),
+        protocol=quickstart_protocol(),
+    )
+
+
+def paper() -> RunConfig:
+    """The paper's search: some 2,300 evaluations and over 100 GPU-hours in the original."""
+    return RunConfig(
+        search=SearchSpec(initial=500, particles=50, children=7, generations=5),
+        initial_protocol=paper_init_protocol(),
+        protocol=paper_evolution_protocol(),
+    )
+
+
+def paper_init() -> RunConfig:
+    """The paper's search, scored throughout by its cheaper, initial fitness."""
+    return paper().model_copy(update={"initial_protocol": None, "protocol": paper_init_protocol()})
+
+
+def paper_evolution() -> RunConfig:
+    """The paper's search, scored throughout by its evolution fitness."""
+    return paper().model_copy(update={"initial_protocol": None})
+
+
+PRESETS: MappingProxyType[str, Callable[[], RunConfig]] = MappingProxyType(
+    {
+        "quickstart": quickstart,
+        "paper": paper,
+        "paper-init": paper_init,
+        "paper-evolution": paper_evolution,
+    }
+)
+
+
+def preset(name: str) -> RunConfig:
+    """The configuration called ``name``.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"there is no preset {name!r}; choose among {', '.join(PRESETS)}")
+    return PRESETS[name]()

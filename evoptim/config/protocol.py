@@ -1,0 +1,138 @@
+"""How fitness is measured: task, model, LR sweep, training, seeds. All of it is data.
+
+Two evaluations are comparable when, and only when, their protocols have the same
+:meth:`~evoptim.config.value.Value.content_id`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from evoptim.config.value import Value
+
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0.0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class TaskSpec(Value):
+    """The images that networks are trained on, and how they are split."""
+
+    name: Literal["digits", "cifar10", "imagefolder"] = "digits"
+    """``digits``: scikit-learn's bundled 8x8 handwritten digits. ``cifar10``: torchvision's copy,
+    or a folder or zip of its images. ``imagefolder``: the user's own folder or zip."""
+    data: str | None = None
+    """Folder or zip. Its images are ``<class>/*`` or ``train|test/<class>/*``."""
+    image_size: Annotated[int, Field(ge=8, le=256)] | None = None
+    """Side in pixels to which images are resized; None keeps the size that they have."""
+    train: Count | None = None
+    """Images to train on; None takes all that are left."""
+    validation: Count | None = None
+    """Images that fitness is measured on; None takes the task's own default."""
+    test: Count | None = None
+    """Images kept out of every selection; None takes all of the test part."""
+    split_seed: Seed = 0
+    """Seed of the shuffle that precedes the split (torchvision's CIFAR-10 is already shuffled)."""
+    fingerprint: str | None = None
+    """SHA-256 of the decoded images and labels; filled in when the run starts, so that an
+    evaluation is reused only for the very same data."""
+
+
+class ModelSpec(Value):
+    """The paper's ConvNet: three 3x3 convolutions of b, 2b and 4b channels."""
+
+    base_width: Annotated[int, Field(ge=1, le=1024)] = 32
+    """b: channels of the first convolution."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.2
+    """Probability that a feature is dropped before the classifier."""
+
+
+class ScheduleSpec(Value):
+    """The base LR schedule: linear warm-up, hold, cosine to 0."""
+
+    total_steps: Count
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    hold_steps: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> ScheduleSpec:
+        if self.warmup_steps + self.hold_steps >= self.total_steps:
+            raise ValueError(
+                f"warmup_steps + hold_steps must stay below total_steps, got {self.warmup_steps} + "
+                f"{self.hold_steps} >= {self.total_steps}"
+            )
+        return self
+
+
+class Sweep(Value):
+    """Short probes of every rate; the best training accuracy chooses the rate."""
+
+    rates: Annotated[
+        tuple[Annotated[tuple[Rate, ...], Field(min_length=1)], ...], Field(min_length=1)
+    ]
+    """Groups of peak rates, tried in this order; the first of equal ones wins."""
+    epochs: Count
+    steps_per_epoch: Count
+    schedule: ScheduleSpec
+    """The schedule that a probe runs under; it may be longer than the probe."""
+    give_up_epoch: Count
+    """A probe ends after this epoch if its training accuracy is below ``give_up_accuracy``."""
+    give_up_accuracy: Fraction
+    """Also the bar of the first group: if all of its rates miss it, the sweep ends as failed."""
+    minimum_accuracy: Fraction
+    """The best probe must reach this training accuracy, or the candidate has failed."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Sweep:
+        steps = self.epochs * self.steps_per_epoch
+        if steps > self.schedule.total_steps:
+            raise ValueError(
+                f"a probe of {self.epochs} x {self.steps_per_epoch} steps does not fit into its "
+                f"schedule of {self.schedule.total_steps}"
+            )
+        return self
+
+
+class FullTraining(Value):
+    """The training whose best epoch is the fitness."""
+
+    epochs: Count
+    steps_per_epoch: Count
+    schedule: ScheduleSpec
+    give_up_epoch: Count
+    """From this epoch on, training ends as soon as its accuracy is below ``give_up_accuracy``."""
+    give_up_accuracy: Fraction
+
+    @model_validator(mode="after")
+    def _fits(self) -> FullTraining:
+        steps = self.epochs * self.steps_per_epoch
+        if steps > self.schedule.total_steps:
+            raise ValueError(
+                f"a training of {self.epochs} x {self.steps_per_epoch} steps does not fit into its "
+                f"schedule of {self.schedule.total_steps}"
+            )
+        return self
+
+
+class Protocol(Value):
+    """Everything that decides a fitness, apart from the optimizer."""
+
+    task: TaskSpec = TaskSpec()
+    model: ModelSpec = ModelSpec()
+    batch_size: Count = 128
+    normalisation: Literal["unit", "standard"] = "unit"
+    """``unit``: pixels / 255. ``standard``: by the mean and deviation of each channel over the
+    training and validation images."""
+    augmentation: Literal["none", "crop-flip-cutout"] = "none"
+    """``crop-flip-cutout``: reflect-pad by an eighth of the side (4 of 32 pixels), random crop,
+    random horizontal flip, one square of a quarter of the side (8 of 32) set to 0."""
+    sweep: Sweep
+    training: FullTraining
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    """One full training for each; fitness is their mean. The sweep uses the first."""
+    timeout_seconds: Annotated[float, Field(gt=0.0)] | None = None
+    """Wall-clock limit of one evaluation; None for no limit. A time-out depends on the machine,
+    so a run that needs to be reproducible sets none."""

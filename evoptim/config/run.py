@@ -1,0 +1,64 @@
+"""One search, as a typed value: what is evolved, how, and how fitness is measured."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from evoptim.config.probabilities import MutationProbabilities, SamplingProbabilities
+from evoptim.config.protocol import Count, Fraction, Protocol, Seed
+from evoptim.config.value import Value
+
+BaselineName = Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"]
+
+
+class SearchSpec(Value):
+    """The mutation-only, particle-based genetic algorithm."""
+
+    initial: Count
+    """Random genomes that generation 0 evaluates; each has passed the integrity check."""
+    particles: Count
+    """Lines of descent: the best of the initial genomes."""
+    children: Count
+    """Mutants that each particle proposes in each generation."""
+    generations: Annotated[int, Field(ge=0, le=10_000)]
+    """Generations after the initial one."""
+    replacement: Literal["always", "elitist"] = "always"
+    """``always``: the best child replaces its parent even if it is worse (the paper's choice).
+    ``elitist``: only if it is better."""
+    sampling: SamplingProbabilities = SamplingProbabilities()
+    mutation: MutationProbabilities = MutationProbabilities()
+
+    @model_validator(mode="after")
+    def _enough(self) -> SearchSpec:
+        if self.particles > self.initial:
+            raise ValueError(
+                f"particles are chosen among the initial genomes: {self.particles} particles need "
+                f"at least as many, got initial = {self.initial}"
+            )
+        return self
+
+
+class RunConfig(Value):
+    """The whole configuration of a search; the same one gives the same run, bit for bit."""
+
+    seed: Seed = 0
+    """Seed of every random choice of the search."""
+    search: SearchSpec
+    initial_protocol: Protocol | None = None
+    """How the initial genomes are scored; None scores them under ``protocol``."""
+    protocol: Protocol
+    """How particles, children and baselines are scored."""
+    baselines: tuple[BaselineName, ...] = (
+        "sgd",
+        "momentum",
+        "nesterov",
+        "rmsprop",
+        "adam",
+        "adamw",
+    )
+    """Optimizers of torch that are trained under ``protocol``, with the same LR sweep."""
+    max_missing_fraction: Fraction = 0.0
+    """Share of a generation's evaluations that selection may miss (lost machines) before it
+    refuses to go on; a missing evaluation counts as failed."""

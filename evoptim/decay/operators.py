@@ -1,0 +1,76 @@
+"""The operators inside decay functions: 13 unary and 7 binary, one row each.
+
+They act on float64 vectors over all steps. Source: Morgan & Hougen, arXiv 2404.06679; the symbols
+are those of their log, the unbalanced sigmoid included, because formulas are parsed with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from evoptim.operators import EPSILON
+
+
+@dataclass(frozen=True)
+class DecayOperator:
+    """One row of :data:`DECAY_UNARY` or :data:`DECAY_BINARY`."""
+
+    name: str
+    symbol: str
+    latex: str
+    apply: Callable[..., Tensor]
+    commutative: bool = False
+
+
+# fmt: off
+_UNARY_ROWS: tuple[DecayOperator, ...] = (
+    DecayOperator("sigmoid", "1/(1+exp(-X)", r"\sigma\left(X\right)", torch.sigmoid),
+    DecayOperator("deriv_soft", "deriv_soft(X)", r"\frac{1}{1+\left|X\right|}", lambda x: 1.0 / (1.0 + x.abs())),
+    DecayOperator("erf", "erf(X)", r"\operatorname{erf}\left(X\right)", torch.erf),
+    DecayOperator("erfc", "erfc(X)", r"\operatorname{erfc}\left(X\right)", torch.erfc),
+    DecayOperator("tanh", "tanh(X)", r"\tanh\left(X\right)", torch.tanh),
+    DecayOperator("arctan", "arctan(X)", r"\arctan\left(X\right)", torch.atan),
+    DecayOperator("bessel_i1e", "bessel_i1e(X)", r"\operatorname{i_1e}\left(X\right)", torch.special.i1e),
+    DecayOperator("square", "(X)^2", r"\left(X\right)^2", torch.square),
+    DecayOperator("sqrt_abs", "sqrt(X)", r"\sqrt{\left|X\right|}", lambda x: x.abs().sqrt()),
+    DecayOperator("softsign", "X/(1+|X|)", r"\operatorname{softsign}\left(X\right)", lambda x: x / (1.0 + x.abs())),
+    DecayOperator("deriv_tanh", "deriv_tanh(X)", r"\tanh'\left(X\right)", lambda x: 1.0 - torch.tanh(x).square()),
+    DecayOperator("deriv_sig", "deriv_sig(X)", r"\sigma'\left(X\right)", lambda x: torch.sigmoid(x) * (1.0 - torch.sigmoid(x))),
+    DecayOperator("identity", "id(X)", r"X", lambda x: x),
+)
+
+_BINARY_ROWS: tuple[DecayOperator, ...] = (
+    DecayOperator("add", "(X)+(Y)", r"X + Y", torch.add, commutative=True),
+    DecayOperator("sub", "(X)-(Y)", r"X - \left(Y\right)", torch.sub),
+    DecayOperator("mul", "(X)*(Y)", r"\left(X\right) \cdot \left(Y\right)", torch.mul, commutative=True),
+    DecayOperator("max", "max(X, Y)", r"\max\left(X, Y\right)", torch.maximum, commutative=True),
+    DecayOperator("min", "min(X, Y)", r"\min\left(X, Y\right)", torch.minimum, commutative=True),
+    DecayOperator("div", "(X) / (Y)", r"\frac{X}{Y}", lambda x, y: x / (y + EPSILON)),
+    DecayOperator("div_sqrt_one_plus_sq", "(X) / (sqrt(1+(Y)^2))", r"\frac{X}{\sqrt{1+\left(Y\right)^2}}", lambda x, y: x / (1.0 + y * y).sqrt()),
+)
+# fmt: on
+
+DECAY_UNARY: MappingProxyType[str, DecayOperator] = MappingProxyType(
+    {row.name: row for row in _UNARY_ROWS}
+)
+"""The unary decay operators by name."""
+
+DECAY_BINARY: MappingProxyType[str, DecayOperator] = MappingProxyType(
+    {row.name: row for row in _BINARY_ROWS}
+)
+"""The binary decay operators by name."""
+
+DECAY_OPERATORS: MappingProxyType[str, DecayOperator] = MappingProxyType(
+    {**DECAY_UNARY, **DECAY_BINARY}
+)
+"""Both, by name."""
+
+DECAY_ARITY: MappingProxyType[str, int] = MappingProxyType(
+    {name: 1 for name in DECAY_UNARY} | {name: 2 for name in DECAY_BINARY}
+)
+"""Number of inputs of every decay operator, by name."""

@@ -1,0 +1,240 @@
+"""What a search leaves behind: candidates, evaluations, populations, the archive.
+
+Every record is immutable JSON in the store. Apart from :attr:`Evaluation.cost`, which is
+measured, each is a function of the run's configuration alone.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Literal
+
+from evoptim.config import Value
+
+
+class Outcome(str, Enum):
+    """How an evaluation ended. A bad candidate is a result, never an error."""
+
+    TRAINED = "trained"
+    DIVERGED = "diverged"
+    UNTRAINABLE = "untrainable"
+    COLLAPSED = "collapsed"
+    TIMED_OUT = "timed-out"
+    ERRORED = "errored"
+    MISSING = "missing"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the candidate has no fitness."""
+        return self is not Outcome.TRAINED and self is not Outcome.COLLAPSED
+
+    @property
+    def cause(self) -> str:
+        """Why an evaluation ends this way, in one sentence."""
+        return _CAUSES[self][0]
+
+    @property
+    def remedy(self) -> str:
+        """What a researcher can do about it, in one sentence."""
+        return _CAUSES[self][1]
+
+
+_CAUSES: dict[Outcome, tuple[str, str]] = {
+    Outcome.TRAINED: ("The full training ran to its last epoch.", "None needed."),
+    Outcome.DIVERGED: (
+        "The loss became NaN or infinite at every rate of the sweep.",
+        "Add smaller rates to the sweep, or bound the update with a clipping operator.",
+    ),
+    Outcome.UNTRAINABLE: (
+        "No rate of the sweep reached the minimum training accuracy.",
+        "Add rates or probe steps to the sweep, or lower its minimum accuracy.",
+    ),
+    Outcome.COLLAPSED: (
+        "The full training was stopped: its loss became NaN or infinite, or its accuracy fell "
+        "below the bar; the best epoch before that counts.",
+        "Lower the chosen rate, or the bar of the full training.",
+    ),
+    Outcome.TIMED_OUT: (
+        "The evaluation took longer than the protocol's time limit.",
+        "Raise timeout_seconds, or train for fewer steps.",
+    ),
+    Outcome.ERRORED: (
+        "Applying the optimizer raised an error, which the record quotes.",
+        "Report it: a legal genome should never do this.",
+    ),
+    Outcome.MISSING: (
+        "No record was found when the generation was selected.",
+        "Look for lost machines in the run's log, then run again under another name.",
+    ),
+}
+
+
+class Probe(Value):
+    """One rate of the LR sweep."""
+
+    rate: float
+    """Peak learning rate."""
+    accuracies: tuple[float, ...]
+    """Training accuracy of each epoch, as fractions; fewer than planned if it was stopped."""
+    stopped: Literal["completed", "non-finite", "below-bar", "timed-out"]
+
+    @property
+    def score(self) -> float:
+        """The best epoch's training accuracy; 0 if there was none."""
+        return max(self.accuracies, default=0.0)
+
+
+class Epoch(Value):
+    """One row of a learning curve, taken at the end of an epoch."""
+
+    step: int
+    """Optimizer steps taken so far."""
+    train_loss: float | None
+    """Mean cross-entropy over the epoch's batches, in nats; None if it is not finite."""
+    train_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float
+
+
+class Training(Value):
+    """One full training, under one seed."""
+
+    seed: int
+    curve: tuple[Epoch, ...]
+    stopped: Literal["completed", "non-finite", "below-bar", "timed-out"]
+    best_epoch: int | None
+    """Index into ``curve`` of the best validation accuracy (ties: the smaller validation loss,
+    then the earlier epoch); None if no epoch was completed."""
+    test_loss: float | None
+    """Cross-entropy on the test images of the weights of ``best_epoch``. Never used to choose."""
+    test_accuracy: float | None
+    """Accuracy on the test images of the weights of ``best_epoch``. Never used to choose."""
+
+
+class Cost(Value):
+    """What an evaluation took. Measured, so the one part of a record that varies."""
+
+    seconds: float
+    device: str
+
+
+class Evaluation(Value):
+    """One subject (a genome or a baseline) under one protocol."""
+
+    subject: str
+    """Content id of the genome, or the name of the baseline."""
+    protocol: str
+    """Content id of the protocol."""
+    outcome: Outcome
+    fitness: float | None
+    """Mean over seeds of the best epoch's validation accuracy, a fraction; None if failed."""
+    validation_loss: float | None
+    """Mean over seeds of the validation loss at those epochs: breaks ties of fitness."""
+    test_accuracy: float | None
+    """Mean over seeds of the test accuracy at those epochs. Never used to choose."""
+    rate: float | None
+    """The peak rate that the sweep chose."""
+    probes: tuple[Probe, ...]
+    trainings: tuple[Training, ...]
+    steps: int
+    """Optimizer steps of all probes and trainings together."""
+    message: str | None = None
+    """What was raised, for an errored evaluation."""
+    versions: dict[str, str]
+    """Versions of evoptim, torch and Python that computed it."""
+    cost: Cost
+
+    def deterministic(self) -> dict[str, Any]:
+        """The record without its measured cost, as JSON values."""
+        return self.model_dump(mode="json", exclude={"cost"})
+
+
+class Integrity(Value):
+    """What the train-free integrity check said of a candidate."""
+
+    rate: float
+    """The first rate at which the sphere's loss fell below the threshold."""
+    loss: float
+    """The sphere's loss there."""
+
+
+Role = Literal["initial", "particle", "child", "baseline"]
+
+
+class Candidate(Value):
+    """One subject that a stage evaluates."""
+
+    index: int
+    """Place within its stage, from 0."""
+    role: Role
+    """``particle``: a parent that is scored again because the protocol has changed."""
+    id: str
+    """Content id of the gene, or the name of the baseline."""
+    formula: str
+    """The optimizer as text."""
+    gene: dict[str, Any] | None
+    """The gene's own JSON; None for a baseline."""
+    particle: int | None = None
+    """Line of descent; None before selection and for baselines."""
+    parent: str | None = None
+    """Id of the parent."""
+    change: str | None = None
+    """The mutation in words."""
+    integrity: Integrity | None = None
+
+
+class Candidates(Value):
+    """All subjects of one stage."""
+
+    protocol: str
+    """Content id of the protocol that scores them."""
+    candidates: tuple[Candidate, ...]
+
+
+class Particle(Value):
+    """The present end of one line of descent."""
+
+    particle: int
+    id: str
+    formula: str
+    gene: dict[str, Any]
+    fitness: float | None
+    """Under the protocol of the generation in which it was chosen; None if it failed."""
+    validation_loss: float | None
+    generation: int
+    """The generation that first evaluated this genome."""
+
+
+class Population(Value):
+    """What selection leaves for the next generation."""
+
+    generation: int
+    particles: tuple[Particle, ...]
+
+
+class ArchiveEntry(Value):
+    """One thing that the run evaluated, with its result."""
+
+    rank: int
+    """1 for the best. Entries scored under the run's own protocol come before those that only
+    the initial protocol has scored; failed ones come last."""
+    generation: int
+    candidate: Candidate
+    protocol: str
+    outcome: Outcome
+    fitness: float | None
+    validation_loss: float | None
+    test_accuracy: float | None
+    rate: float | None
+    steps: int
+
+
+class Archive(Value):
+    """Everything that a run ever evaluated, ranked; a function of its configuration alone."""
+
+    run: str
+    config: str
+    """Content id of the run's configuration."""
+    entries: tuple[ArchiveEntry, ...]
+    baselines: tuple[ArchiveEntry, ...]
+    """Ranked among themselves, in the same manner."""

@@ -1,0 +1,132 @@
+"""Runs a program on one weight tensor: gradient in, update out.
+
+This is the readable reference of what a genome computes. The optimizer runs it on every weight
+tensor, the integrity check on many copies of one small problem at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from evoptim.genome import Momentum
+from evoptim.genome.state import memory_slot
+from evoptim.operands import BETAS, POWERS, Average, Signals
+from evoptim.operators import UnaryOperator
+from evoptim.update.program import Program
+
+Uniform = Callable[[int, Tensor], Tensor]
+"""(node, like) -> uniform numbers in [0, 1) of the shape of ``like``."""
+
+
+@dataclass
+class _Site:
+    """See :class:`evoptim.operators.Site`."""
+
+    state: MutableMapping[str, Tensor]
+    count: int
+    dims: tuple[int, ...]
+    draw: Uniform
+    node: int = field(default=0)
+
+    def memory(self, like: Tensor) -> Tensor:
+        return slot(self.state, memory_slot(self.node), like)
+
+    def uniform(self, like: Tensor) -> Tensor:
+        return self.draw(self.node, like)
+
+
+def slot(state: MutableMapping[str, Tensor], name: str, like: Tensor) -> Tensor:
+    """The state tensor called ``name``, made of zeros at its first use."""
+    if name not in state:
+        state[name] = torch.zeros_like(like)
+    return state[name]
+
+
+def update_direction(
+    program: Program,
+    gradient: Tensor,
+    weight: Tensor,
+    state: MutableMapping[str, Tensor],
+    count: int,
+    decays: Sequence[float],
+    dims: tuple[int, ...],
+    draw: Uniform,
+) -> Tensor:
+    """The update u of one step.
+
+    Args:
+        program: The compiled genome.
+        gradient: Gradient of the weights, any shape.
+        weight: The weights, same shape.
+        state: Tensors kept between steps; missing ones are made, those there change in place.
+        count: Number of gradients seen, this one included.
+        decays: This step's factor of every decay function of the program.
+        dims: Dimensions that make up one weight tensor.
+        draw: Source of uniform random numbers, by node.
+
+    Returns:
+        u, same shape. It may share memory with the inputs: do not change it in place.
+    """
+    averages = {name: _average(name, gradient, state) for name in program.averages}
+    signals = Signals(gradient, weight, averages, count)
+    values = [operand.value(signals) for operand in program.operands]
+    site = _Site(state, count, dims, draw)
+    for node, instruction in enumerate(program.instructions):
+        inputs = [
+            values[at] if decay is None else values[at] * decays[decay]
+            for at, decay in zip(instruction.inputs, instruction.decays, strict=True)
+        ]
+        operator = instruction.operator
+        if isinstance(operator, UnaryOperator):
+            site.node = node
+            values.append(operator.apply(inputs[0], site))
+        else:
+            values.append(operator.apply(inputs[0], inputs[1]))
+    return values[-1]
+
+
+def _average(name: Average, gradient: Tensor, state: MutableMapping[str, Tensor]) -> Tensor:
+    power = POWERS[name]
+    signal = gradient if power == 1 else gradient.pow(power)
+    # Not lerp: where an average has overflowed it must stay infinite rather than become NaN.
+    return slot(state, name, gradient).mul_(BETAS[name]).add_(signal, alpha=1.0 - BETAS[name])
+
+
+def move(
+    momentum: Momentum,
+    weight: Tensor,
+    update: Tensor,
+    rate: float | Tensor,
+    coefficient: float,
+    state: MutableMapping[str, Tensor],
+) -> None:
+    """Change ``weight`` in place by one step of ``update``.
+
+    Args:
+        momentum: How the update turns into movement (:class:`evoptim.genome.Momentum`).
+        weight: The weights.
+        update: u, same shape.
+        rate: The *signed* rate that multiplies u: -sign * eta, a number or a tensor that
+            broadcasts.
+        coefficient: mu.
+        state: Holds the momentum buffer.
+    """
+    if momentum is Momentum.NONE:
+        _add_scaled(weight, update, rate)
+        return
+    buffer = slot(state, "momentum", weight).mul_(coefficient)
+    _add_scaled(buffer, update, rate)
+    weight.add_(buffer)
+    if momentum is Momentum.NESTEROV:
+        _add_scaled(weight, update, rate)
+
+
+def _add_scaled(into: Tensor, update: Tensor, rate: float | Tensor) -> None:
+    if isinstance(rate, float):
+        into.add_(update, alpha=rate)
+    else:
+        into.addcmul_(update, rate)
