@@ -1,0 +1,57 @@
+"""evoptim discovers deep-learning optimizers.
+
+It evolves the weight-update equation, the decay functions inside it and the learning-rate schedule
+together, trains every candidate for real, and runs as a Kubeflow pipeline, on a laptop or a
+cluster. Every verb of the command line is one plain call here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evoptim.config import preset
+    from evoptim.config.reading import read_config
+    from evoptim.genome import Genome
+    from evoptim.integrity import check_integrity
+    from evoptim.optim import EvolvedOptimizer
+    from evoptim.verbs import compile_pipeline, make_report, results, search, show
+
+__version__ = "0.1.0"
+
+# Imported on first use: torch and kfp take seconds, and --help needs neither.
+_HOMES = MappingProxyType(
+    {
+        "EvolvedOptimizer": "evoptim.optim",
+        "Genome": "evoptim.genome",
+        "check_integrity": "evoptim.integrity",
+        "compile_pipeline": "evoptim.verbs",
+        "preset": "evoptim.config",
+        "read_config": "evoptim.config.reading",
+        "make_report": "evoptim.verbs",
+        "results": "evoptim.verbs",
+        "search": "evoptim.verbs",
+        "show": "evoptim.verbs",
+    }
+)
+
+__all__ = [
+    "EvolvedOptimizer",
+    "Genome",
+    "check_integrity",
+    "compile_pipeline",
+    "make_report",
+    "preset",
+    "read_config",
+    "results",
+    "search",
+    "show",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'evoptim' has no attribute {name!r}")

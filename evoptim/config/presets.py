@@ -11,6 +11,7 @@ from evoptim.config.protocol import (
     Protocol,
     ScheduleSpec,
     Sweep,
+    TaskName,
     TaskSpec,
 )
 from evoptim.config.run import RunConfig, SearchSpec
@@ -19,11 +20,11 @@ from evoptim.errors import InputError
 PAPER_RATES = ((10.0, 1e-2, 1e-5), (1.0, 0.1, 1e-3, 1e-4))
 
 
-def paper_init_protocol() -> Protocol:
+def paper_init_protocol(task: TaskName = "cifar10") -> Protocol:
     """The paper's fitness of the initial population."""
     schedule = ScheduleSpec(total_steps=8_000, warmup_steps=800)
     return Protocol(
-        task=TaskSpec(name="cifar10", validation=5_000),
+        task=_paper_task(task),
         model=ModelSpec(base_width=32),
         normalisation="unit",
         augmentation="none",
@@ -34,11 +35,11 @@ def paper_init_protocol() -> Protocol:
     )
 
 
-def paper_evolution_protocol() -> Protocol:
+def paper_evolution_protocol(task: TaskName = "cifar10") -> Protocol:
     """The paper's fitness of particles and children."""
     schedule = ScheduleSpec(total_steps=16_000, warmup_steps=800)
     return Protocol(
-        task=TaskSpec(name="cifar10", validation=5_000),
+        task=_paper_task(task),
         model=ModelSpec(base_width=48),
         normalisation="standard",
         augmentation="crop-flip-cutout",
@@ -47,6 +48,10 @@ def paper_evolution_protocol() -> Protocol:
             epochs=40, steps_per_epoch=400, schedule=schedule, give_up_epoch=5, give_up_accuracy=0.4
         ),
     )
+
+
+def _paper_task(task: TaskName) -> TaskSpec:
+    return TaskSpec(name=task, validation=5_000 if task == "cifar10" else None)
 
 
 def _paper_sweep(schedule: ScheduleSpec) -> Sweep:
@@ -61,8 +66,12 @@ def _paper_sweep(schedule: ScheduleSpec) -> Sweep:
     )
 
 
-def quickstart_protocol() -> Protocol:
-    """Seconds on one core: a narrow ConvNet on 8x8 digits, probes under a schedule of their own."""
+def quickstart_protocol(task: TaskName = "digits") -> Protocol:
+    """Seconds on one core: a narrow ConvNet, probes under a schedule of their own."""
+    return _digits_protocol() if task == "digits" else _small_images_protocol(task)
+
+
+def _digits_protocol() -> Protocol:
     return Protocol(
         task=TaskSpec(name="digits", train=997, validation=400, test=400),
         model=ModelSpec(base_width=8),
@@ -86,34 +95,62 @@ def quickstart_protocol() -> Protocol:
     )
 
 
-def quickstart() -> RunConfig:
+def _small_images_protocol(task: TaskName) -> Protocol:
+    # Colour photographs are harder than digits: more images and lower bars, but still seconds.
+    return Protocol(
+        task=TaskSpec(name=task, image_size=16, train=4_000, validation=1_000, test=1_000),
+        model=ModelSpec(base_width=8),
+        batch_size=64,
+        normalisation="standard",
+        sweep=Sweep(
+            rates=PAPER_RATES,
+            epochs=4,
+            steps_per_epoch=12,
+            schedule=ScheduleSpec(total_steps=48, warmup_steps=6),
+            give_up_epoch=3,
+            give_up_accuracy=0.12,
+            minimum_accuracy=0.15,
+        ),
+        training=FullTraining(
+            epochs=8,
+            steps_per_epoch=50,
+            schedule=ScheduleSpec(total_steps=400, warmup_steps=40),
+            give_up_epoch=4,
+            give_up_accuracy=0.15,
+        ),
+    )
+
+
+def quickstart(task: TaskName = "digits") -> RunConfig:
     """Minutes on two cores: what ``make search`` runs."""
     return RunConfig(
         search=SearchSpec(initial=24, particles=4, children=3, generations=4),
-        protocol=quickstart_protocol(),
+        protocol=quickstart_protocol(task),
     )
 
 
-def paper() -> RunConfig:
+def paper(task: TaskName = "cifar10") -> RunConfig:
     """The paper's search: some 2,300 evaluations and over 100 GPU-hours in the original."""
     return RunConfig(
         search=SearchSpec(initial=500, particles=50, children=7, generations=5),
-        initial_protocol=paper_init_protocol(),
-        protocol=paper_evolution_protocol(),
+        initial_protocol=paper_init_protocol(task),
+        protocol=paper_evolution_protocol(task),
     )
 
 
-def paper_init() -> RunConfig:
+def paper_init(task: TaskName = "cifar10") -> RunConfig:
     """The paper's search, scored throughout by its cheaper, initial fitness."""
-    return paper().model_copy(update={"initial_protocol": None, "protocol": paper_init_protocol()})
+    return paper(task).model_copy(
+        update={"initial_protocol": None, "protocol": paper_init_protocol(task)}
+    )
 
 
-def paper_evolution() -> RunConfig:
+def paper_evolution(task: TaskName = "cifar10") -> RunConfig:
     """The paper's search, scored throughout by its evolution fitness."""
-    return paper().model_copy(update={"initial_protocol": None})
+    return paper(task).model_copy(update={"initial_protocol": None})
 
 
-PRESETS: MappingProxyType[str, Callable[[], RunConfig]] = MappingProxyType(
+PRESETS: MappingProxyType[str, Callable[..., RunConfig]] = MappingProxyType(
     {
         "quickstart": quickstart,
         "paper": paper,
@@ -121,14 +158,24 @@ PRESETS: MappingProxyType[str, Callable[[], RunConfig]] = MappingProxyType(
         "paper-evolution": paper_evolution,
     }
 )
+"""Whole configurations by name."""
+
+PROTOCOLS: MappingProxyType[str, Callable[..., Protocol]] = MappingProxyType(
+    {
+        "quickstart": quickstart_protocol,
+        "paper-init": paper_init_protocol,
+        "paper-evolution": paper_evolution_protocol,
+    }
+)
+"""Protocols by name."""
 
 
-def preset(name: str) -> RunConfig:
-    """The configuration called ``name``.
+def preset(name: str, task: TaskName | None = None) -> RunConfig:
+    """The configuration called ``name``, fitted to ``task`` (None: the preset's own).
 
     Raises:
         InputError: there is none of that name.
     """
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}; choose among {', '.join(PRESETS)}")
-    return PRESETS[name]()
+    return PRESETS[name]() if task is None else PRESETS[name](task)

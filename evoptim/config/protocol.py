@@ -15,13 +15,14 @@ from evoptim.config.value import Value
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+TaskName = Literal["digits", "cifar10", "imagefolder"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class TaskSpec(Value):
     """The images that networks are trained on, and how they are split."""
 
-    name: Literal["digits", "cifar10", "imagefolder"] = "digits"
+    name: TaskName = "digits"
     """``digits``: scikit-learn's bundled 8x8 handwritten digits. ``cifar10``: torchvision's copy,
     or a folder or zip of its images. ``imagefolder``: the user's own folder or zip."""
     data: str | None = None
@@ -136,3 +137,10 @@ class Protocol(Value):
     timeout_seconds: Annotated[float, Field(gt=0.0)] | None = None
     """Wall-clock limit of one evaluation; None for no limit. A time-out depends on the machine,
     so a run that needs to be reproducible sets none."""
+
+    def content_id(self) -> str:
+        """As for every value, except that images known by their fingerprint may lie anywhere."""
+        if self.task.fingerprint is None or self.task.data is None:
+            return super().content_id()
+        task = self.task.model_copy(update={"data": None})
+        return self.model_copy(update={"task": task}).content_id()

@@ -1,0 +1,55 @@
+# Everything a contributor or a new user needs; `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help search test test-slow test-all lint format golden benchmarks wheel clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+search: $(STAMP)  ## Evolve optimizers here: sets up, searches for minutes, prints a table and a report
+	$(BIN)/evoptim search
+
+test: $(STAMP)  ## Run the default tests (minutes)
+	$(BIN)/pytest
+
+test-slow: $(STAMP)  ## Run the slow tests only
+	$(BIN)/pytest -m slow
+
+test-all: $(STAMP)  ## Run every test
+	$(BIN)/pytest -m ''
+
+lint: $(STAMP)  ## Check style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: $(STAMP)  ## Refresh the golden pipeline after a deliberate change
+	EVOPTIM_REFRESH_GOLDEN=1 $(BIN)/pytest -q tests/golden/test_pipeline.py
+
+benchmarks: $(STAMP)  ## Print the speeds that the README states
+	$(BIN)/python benchmarks/integrity.py
+
+wheel: $(STAMP)  ## Build the wheel into dist/
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:  ## Remove what was built; runs stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The tested set of versions is pinned in constraints.txt.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "evoptim needs Python 3.10 or newer, $(PYTHON) is $$($(PYTHON) -V): set PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 2; }
+	@echo "installing into $(VENV): the first time takes minutes, most of them for torch"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

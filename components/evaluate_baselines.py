@@ -1,0 +1,13 @@
+from kfp import dsl
+
+from components.image import DEFAULT_IMAGE
+
+
+@dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
+def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
+    """Train the baselines of one chunk under the run's protocol."""
+    from evoptim import steps
+
+    steps.evaluate_baselines(
+        store=store, run=run, chunk=chunk, candidates_per_task=candidates_per_task
+    )

@@ -1,0 +1,11 @@
+from kfp import dsl
+
+from components.image import DEFAULT_IMAGE
+
+
+@dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)
+def propose_baselines(store: str, run: str, candidates_per_task: int) -> list[int]:
+    """Write the baselines to train; return the indices of the chunks to evaluate."""
+    from evoptim import steps
+
+    return steps.propose_baselines(store=store, run=run, candidates_per_task=candidates_per_task)

@@ -1,0 +1,45 @@
+"""What a run's records say: pure functions, no file, clock or randomness."""
+
+from evoptim.analysis.archive import build_archive, champion, leaders
+from evoptim.analysis.cost import SearchCost, search_cost
+from evoptim.analysis.curves import GenerationPoint, generation_curve
+from evoptim.analysis.lineage import Step, champion_lineage
+from evoptim.analysis.noise import Interval, accuracy_interval, standard_error
+from evoptim.analysis.outcomes import (
+    GenerationOutcomes,
+    OutcomeCount,
+    count_outcomes,
+    outcomes_by_generation,
+)
+from evoptim.analysis.result import BASELINE_NAMES, Result
+from evoptim.analysis.stage import Scored, StageResult
+from evoptim.analysis.summary import Images, Summary, summarise
+from evoptim.analysis.verdict import Verdict, compare
+
+__all__ = [
+    "BASELINE_NAMES",
+    "GenerationOutcomes",
+    "GenerationPoint",
+    "Images",
+    "Interval",
+    "OutcomeCount",
+    "Result",
+    "Scored",
+    "SearchCost",
+    "StageResult",
+    "Step",
+    "Summary",
+    "Verdict",
+    "accuracy_interval",
+    "build_archive",
+    "champion",
+    "champion_lineage",
+    "compare",
+    "count_outcomes",
+    "generation_curve",
+    "leaders",
+    "outcomes_by_generation",
+    "search_cost",
+    "standard_error",
+    "summarise",
+]

@@ -1,0 +1,181 @@
+"""The run in one value: ``report/summary.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evoptim.analysis.archive import build_archive, leaders
+from evoptim.analysis.cost import SearchCost, search_cost
+from evoptim.analysis.noise import standard_error
+from evoptim.analysis.outcomes import OutcomeCount, count_outcomes
+from evoptim.analysis.result import BASELINE_NAMES, Result, build_result
+from evoptim.analysis.stage import StageResult
+from evoptim.analysis.verdict import Verdict, compare
+from evoptim.config import RunConfig, Value
+from evoptim.records import Evaluation
+
+LEADERS = 5
+"""How many of the best evolved optimizers a summary holds."""
+
+
+class Images(Value):
+    """How many images the task really had; None where that is not known."""
+
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+
+
+class Summary(Value):
+    """What a run found, at what cost, and how far it can be trusted."""
+
+    run: str
+    config: str
+    """Content id of the run's configuration."""
+    protocol: str
+    """Content id of the protocol that scored particles, children and baselines."""
+    task: str
+    images: Images
+    seed: int
+    """Seed of the search."""
+    training_seeds: tuple[int, ...]
+    """Seeds of the full trainings behind each fitness."""
+    generations: int
+    """Generations evaluated after the initial one."""
+    candidates: int
+    """Different genomes evaluated."""
+    scored: int
+    """Those that have a fitness."""
+    leaders: tuple[Result, ...]
+    """The best evolved optimizers by validation, best first."""
+    baselines: tuple[Result, ...]
+    """Ranked likewise."""
+    outcomes: tuple[OutcomeCount, ...]
+    cost: SearchCost
+    versions: dict[str, tuple[str, ...]]
+    """All versions of each package that computed an evaluation, sorted."""
+    verdict: Verdict
+    caveats: tuple[str, ...]
+    """What to keep in mind when reading the numbers, one sentence or two each."""
+
+    @property
+    def champion(self) -> Result | None:
+        """The best evolved optimizer; None if every candidate failed."""
+        return self.leaders[0] if self.leaders else None
+
+
+def summarise(
+    run: str,
+    config: RunConfig,
+    stages: Iterable[StageResult],
+    images: Images | None = None,
+    reused: int | None = None,
+) -> Summary:
+    """Summarise a run from its records.
+
+    Args:
+        run: name of the run.
+        config: its configuration.
+        stages: every stage that has been evaluated, in any order.
+        images: how many images the task really had; None if that is not known.
+        reused: how many evaluations were found in the store; None if that is not known.
+    """
+    stages = tuple(stages)
+    images = images or Images()
+    archive = build_archive(run, config, stages)
+    records = _records(stages)
+
+    def result(name: str, entry_index: int, *, baseline: bool) -> Result:
+        entry = (archive.baselines if baseline else archive.entries)[entry_index]
+        record = records.get((entry.candidate.id, entry.protocol))
+        return build_result(name, entry, record, images.validation, images.test)
+
+    best = tuple(
+        result(f"Evolved {place + 1}", place, baseline=False)
+        for place in range(len(leaders(archive, LEADERS)))
+    )
+    rivals = tuple(
+        result(BASELINE_NAMES.get(entry.candidate.id, entry.candidate.id), place, baseline=True)
+        for place, entry in enumerate(archive.baselines)
+    )
+    scored = sum(entry.fitness is not None for entry in archive.entries)
+    return Summary(
+        run=run,
+        config=archive.config,
+        protocol=config.protocol.content_id(),
+        task=config.protocol.task.name,
+        images=images,
+        seed=config.seed,
+        training_seeds=config.protocol.seeds,
+        generations=max((stage.generation for stage in stages), default=0),
+        candidates=len(archive.entries),
+        scored=scored,
+        leaders=best,
+        baselines=rivals,
+        outcomes=count_outcomes(stages),
+        cost=search_cost(stages, reused),
+        versions=_versions(records.values()),
+        verdict=compare(best[0] if best else None, rivals),
+        caveats=_caveats(best, scored, config, images),
+    )
+
+
+def _records(stages: Iterable[StageResult]) -> dict[tuple[str, str], Evaluation]:
+    return {
+        (scored.candidate.id, scored.protocol): scored.evaluation
+        for stage in stages
+        for scored in stage
+        if scored.evaluation is not None
+    }
+
+
+def _versions(records: Iterable[Evaluation]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for package, version in record.versions.items():
+            found.setdefault(package, set()).add(version)
+    return {package: tuple(sorted(found[package])) for package in sorted(found)}
+
+
+def _caveats(
+    best: tuple[Result, ...], scored: int, config: RunConfig, images: Images
+) -> tuple[str, ...]:
+    if not best or best[0].validation_accuracy is None:
+        return ()
+    return (
+        _selection(scored),
+        *_sampling(best[0].validation_accuracy, images),
+        _seeds(config.protocol.seeds),
+    )
+
+
+def _selection(scored: int) -> str:
+    return (
+        f"Evolved 1 is the best of {scored} scored candidates, chosen on validation images, and "
+        f"its epoch was chosen there too: its validation accuracy is biased upwards. Test images "
+        f"took no part in any choice."
+    )
+
+
+def _sampling(accuracy: float, images: Images) -> tuple[str, ...]:
+    if images.validation is None:
+        return ()
+    error = 100 * standard_error(accuracy, images.validation)
+    return (
+        f"On {images.validation:,} validation images an accuracy of {100 * accuracy:.1f}% has a "
+        f"binomial standard error of {error:.2f} percentage points, so that ranks closer than "
+        f"that are largely chance.",
+    )
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    if len(seeds) == 1:
+        return (
+            f"Each optimizer was trained once (seed {seeds[0]}): the 95% intervals cover the "
+            f"choice of images, not the luck of a training."
+        )
+    return (
+        f"Each optimizer was trained under {len(seeds)} seeds "
+        f"({', '.join(str(seed) for seed in seeds)}): the 95% intervals cover the choice of "
+        f"images and the spread over seeds."
+    )

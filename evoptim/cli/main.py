@@ -1,0 +1,75 @@
+"""The ``evoptim`` command and what every verb has in common."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+import click
+
+import evoptim
+from evoptim.cli.genome import check, show
+from evoptim.cli.pipeline import compile_, step
+from evoptim.cli.results import report, results
+from evoptim.cli.search import search
+from evoptim.errors import EvoptimError, InputError
+
+_EPILOG = """
+\b
+Start here:
+  evoptim search                        minutes on two cores, a report at the end
+  evoptim results --run quickstart-s0   the ranking, also while the search runs
+  evoptim show quickstart-s0:1          the best one: formula, state, decays
+"""
+
+
+class _Commands(click.Group):
+    """Turns what goes wrong into one line and an exit code.
+
+    2: what was given is wrong. 1: what we stand on failed. 130: interrupted.
+    """
+
+    def invoke(self, context: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            _fail(error, 2)
+        except EvoptimError as error:
+            _fail(error, 1)
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                # The reader of our output left: say nothing, not even while Python shuts down.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise SystemExit(1) from None
+            _fail(error, 1)
+
+
+def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def _fail(error: Exception, code: int) -> None:
+    line = " ".join(str(error).split())
+    click.echo(f"error: {line}", err=True)
+    raise SystemExit(code)
+
+
+@click.group(
+    cls=_Commands,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(evoptim.__version__, prog_name="evoptim")
+def main() -> None:
+    """Discover deep-learning optimizers.
+
+    evoptim evolves the weight-update equation, the decay functions inside it and the learning-rate
+    schedule together, and trains every candidate for real. What it finds is a torch optimizer.
+    """
+
+
+for _command in (search, results, report, show, check, compile_, step):
+    main.add_command(_command)

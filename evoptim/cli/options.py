@@ -1,0 +1,96 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from evoptim.errors import InputError
+
+if TYPE_CHECKING:
+    from evoptim.config import RunConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+store_option = click.option(
+    "--store",
+    default="evoptim-store",
+    show_default=True,
+    envvar="EVOPTIM_STORE",
+    show_envvar=True,
+    help="Where runs are kept: a folder, or s3://bucket/prefix (credentials and endpoint from "
+    "boto3's own settings, such as AWS_ENDPOINT_URL).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def config_options(command: F) -> F:
+    """The options that make a configuration."""
+    for option in reversed(
+        (
+            click.option(
+                "--config",
+                "config_path",
+                type=click.Path(dir_okay=False, path_type=Path),
+                help="YAML file; what it does not set comes from the preset.",
+            ),
+            click.option(
+                "--preset",
+                "preset_name",
+                help="Where to start from: quickstart (the default), paper, paper-init or "
+                "paper-evolution.",
+            ),
+            click.option("--task", help="What is trained on: digits, cifar10 or imagefolder."),
+            click.option(
+                "--data",
+                help="Folder or zip of images, train|test/<class>/* or <class>/*; for cifar10 "
+                "also the folder of torchvision's copy.",
+            ),
+            click.option("--seed", type=int, help="Seed of every random choice of the search."),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="KEY=VALUE",
+                help="One setting by its path, such as search.generations=10; may be repeated.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def build_config(
+    config_path: Path | None,
+    preset_name: str | None,
+    task: str | None,
+    data: str | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+) -> RunConfig:
+    """The configuration that :func:`config_options` describe."""
+    from evoptim.config.reading import parse_setting, read_config
+
+    changes: dict[str, Any] = {}
+    if task is not None:
+        changes["protocol.task.name"] = task
+    if data is not None:
+        # Steps run in other folders, so a path is fixed now.
+        changes["protocol.task.data"] = str(Path(data).expanduser().absolute())
+    if seed is not None:
+        changes["seed"] = seed
+    changes.update(parse_setting(text) for text in settings)
+    return read_config(_read(config_path), preset_name, changes)
+
+
+def _read(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"the configuration {str(path)!r} cannot be read: {reason}") from None

@@ -1,0 +1,96 @@
+"""What verbs print for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from evoptim.analysis import Summary
+    from evoptim.analysis.result import Result
+    from evoptim.verbs import SearchResult
+
+console = Console(stderr=True, highlight=False)
+"""Progress and remarks: standard error, so that standard output can be piped."""
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def print_json(value: BaseModel | dict[str, Any]) -> None:
+    """Print ``value`` as indented JSON on standard output."""
+    plain = value if isinstance(value, dict) else value.model_dump(mode="json")
+    click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
+
+
+def out() -> Console:
+    """Standard output, as wide as the terminal; wide enough for a table where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=110)
+
+
+def percent(value: float | None) -> str:
+    """A fraction as a percentage, or a dash."""
+    return "–" if value is None else f"{value:.1%}"
+
+
+def number(value: float | None) -> str:
+    """A rate as people write it, or a dash."""
+    return "–" if value is None else f"{value:g}"
+
+
+def sparkline(values: Sequence[float], width: int = 48) -> str:
+    """``values`` in [0, 1] as a row of blocks."""
+    picked = [values[int(i * (len(values) - 1) / (width - 1))] for i in range(width)]
+    return "".join(_BLOCKS[min(7, max(0, round(value * 7)))] for value in picked)
+
+
+def print_summary(result: SearchResult) -> None:
+    """The table of the best evolved optimizers and the baselines, and where the report is."""
+    summary = result.summary
+    screen = out()
+    screen.print(_comparison(summary))
+    cost = summary.cost
+    if result.reused:
+        screen.print("This run was finished already: every evaluation was reused.")
+    screen.print(
+        f"{summary.candidates} optimizers evolved, {summary.scored} of them trained; "
+        f"{cost.steps:,} optimizer steps in {cost.seconds:,.0f} core-seconds."
+    )
+    if summary.champion is None:
+        screen.print("No candidate could be trained: the report says why.")
+    screen.print(
+        "Chosen by validation accuracy; test accuracy took no part. The report has intervals."
+    )
+    screen.print(f"Report: {result.report}", soft_wrap=True)
+
+
+def _comparison(summary: Summary) -> Table:
+    table = Table(title=f"Run {summary.run} on {summary.task}", title_justify="left")
+    for name, justify in (
+        ("", "left"),
+        ("validation", "right"),
+        ("test", "right"),
+        ("rate", "right"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("update", overflow="fold")
+    for row in summary.leaders:
+        table.add_row(*_row(row), style="bold" if row is summary.leaders[0] else "")
+    table.add_section()
+    for row in summary.baselines:
+        table.add_row(*_row(row))
+    return table
+
+
+def _row(row: Result) -> tuple[str, ...]:
+    from rich.markup import escape
+
+    accuracies = (percent(row.validation_accuracy), percent(row.test_accuracy))
+    return (escape(row.name), *accuracies, number(row.rate), escape(row.formula))

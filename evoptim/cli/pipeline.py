@@ -1,0 +1,156 @@
+"""``evoptim compile`` and ``evoptim step``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from evoptim.cli.options import build_config, config_options, store_option
+from evoptim.cli.output import console
+from evoptim.errors import InputError
+
+
+@click.command("compile")
+@config_options
+@click.option("--image", help="Container image of every step.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="YAML file to write.  [default: standard output]",
+)
+def compile_(
+    config_path: Path | None,
+    preset_name: str | None,
+    task: str | None,
+    data: str | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    image: str | None,
+    output: Path | None,
+) -> None:
+    """Write the search as a Kubeflow pipeline (KFP v2 IR, YAML).
+
+    The pipeline is unrolled for the configuration's number of generations; everything else is
+    passed to it as parameters: store, run, config (JSON) and candidates_per_task.
+    """
+    from evoptim.verbs import compile_pipeline
+
+    config = build_config(config_path, preset_name, task, data, seed, settings)
+    text = compile_pipeline(config, image)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    console.print(f"Wrote {output} ({len(text):,} bytes)", soft_wrap=True)
+
+
+@click.group(short_help="Run one step of the pipeline, as a container does.")
+def step() -> None:
+    """Run one step of the pipeline, as a container does.
+
+    Steps read and write the store only, and a step that finds its output there does nothing.
+    """
+
+
+_run = click.option("--run", required=True, help="Name of the run.")
+_generation = click.option(
+    "--generation", type=click.IntRange(min=0), required=True, help="Number of the generation."
+)
+_chunk = click.option(
+    "--chunk", type=click.IntRange(min=0), required=True, help="Number of the chunk, from 0."
+)
+_size = click.option(
+    "--candidates-per-task",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Candidates in a chunk.",
+)
+
+
+@step.command()
+@store_option
+@_run
+@click.option("--config", required=True, help="The configuration as JSON, or @FILE.")
+def initialise(store: str, run: str, config: str) -> None:
+    """Fix the configuration of a run."""
+    from evoptim import steps
+
+    if config.startswith("@"):
+        try:
+            config = Path(config[1:]).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{config[1:]!r} cannot be read: {error.strerror}") from None
+    steps.initialise(store, run, config)
+
+
+@step.command()
+@store_option
+@_run
+@_generation
+@_size
+def propose(store: str, run: str, generation: int, candidates_per_task: int) -> None:
+    """Write the candidates of a generation; prints the chunk numbers as JSON."""
+    from evoptim import steps
+
+    click.echo(json.dumps(steps.propose(store, run, generation, candidates_per_task)))
+
+
+@step.command()
+@store_option
+@_run
+@_generation
+@_chunk
+@_size
+def evaluate(store: str, run: str, generation: int, chunk: int, candidates_per_task: int) -> None:
+    """Train the candidates of one chunk."""
+    from evoptim import steps
+
+    steps.evaluate(store, run, generation, chunk, candidates_per_task)
+
+
+@step.command()
+@store_option
+@_run
+@_generation
+def select(store: str, run: str, generation: int) -> None:
+    """Write the population that a generation leaves."""
+    from evoptim import steps
+
+    steps.select(store, run, generation)
+
+
+@step.command("propose-baselines")
+@store_option
+@_run
+@_size
+def propose_baselines(store: str, run: str, candidates_per_task: int) -> None:
+    """Write the baselines as candidates; prints the chunk numbers as JSON."""
+    from evoptim import steps
+
+    click.echo(json.dumps(steps.propose_baselines(store, run, candidates_per_task)))
+
+
+@step.command("evaluate-baselines")
+@store_option
+@_run
+@_chunk
+@_size
+def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
+    """Train the baselines of one chunk."""
+    from evoptim import steps
+
+    steps.evaluate_baselines(store, run, chunk, candidates_per_task)
+
+
+@step.command()
+@store_option
+@_run
+def report(store: str, run: str) -> None:
+    """Write the archive, the summary, the champion and the report."""
+    from evoptim import steps
+
+    steps.report(store, run)

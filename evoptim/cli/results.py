@@ -1,0 +1,85 @@
+"""``evoptim results`` and ``evoptim report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from evoptim.cli.options import json_option, store_option
+from evoptim.cli.output import console, number, out, percent, print_json
+from evoptim.errors import InfrastructureError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from evoptim.records import ArchiveEntry
+
+
+@click.command()
+@store_option
+@click.option("--run", required=True, help="Name of the run.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to print."
+)
+@json_option
+def results(store: str, run: str, top: int, as_json: bool) -> None:
+    """Print what a run has evaluated, ranked; also while it is still running."""
+    from evoptim.verbs import results as results_verb
+
+    archive = results_verb(run, store)
+    if as_json:
+        print_json(archive)
+        return
+    screen = out()
+    screen.print(_table(f"Run {run}: evolved", archive.entries[:top]))
+    if len(archive.entries) > top:
+        screen.print(f"{len(archive.entries) - top} more; --top shows them, --json all.")
+    screen.print(_table("Baselines", archive.baselines))
+
+
+def _table(title: str, entries: tuple[ArchiveEntry, ...]) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in ("rank", "validation", "test", "rate"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("update", overflow="fold")
+    for each in entries:
+        table.add_row(
+            str(each.rank),
+            percent(each.fitness),
+            percent(each.test_accuracy),
+            number(each.rate),
+            each.outcome.value,
+            escape(each.candidate.formula),
+        )
+    return table
+
+
+@click.command()
+@store_option
+@click.option("--run", required=True, help="Name of the run.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="HTML file to write.  [default: <run>.html]",
+)
+def report(store: str, run: str, output: Path | None) -> None:
+    """Write the report of a run as one HTML file that opens offline.
+
+    Of a run that is not finished it shows what is known so far.
+    """
+    from evoptim.verbs import make_report
+
+    path = output or Path(f"{run}.html")
+    html = make_report(run, store)
+    try:
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise InfrastructureError(f"the report cannot be written to {path}: {error}") from None
+    console.print(f"Wrote {path}", soft_wrap=True)

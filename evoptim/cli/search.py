@@ -1,0 +1,161 @@
+"""``evoptim search``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from evoptim.cli.options import build_config, config_options, json_option, store_option
+from evoptim.cli.output import console, print_json, print_summary
+
+if TYPE_CHECKING:
+    from evoptim.verbs import Status
+
+_PLAIN_SECONDS = 15.0
+
+
+@click.command()
+@config_options
+@store_option
+@click.option("--run", help="Name of the run.  [default: <preset>-s<seed>]")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Trainings at a time.  [default: one a core; the results do not depend on it]",
+)
+@json_option
+def search(
+    config_path: Path | None,
+    preset_name: str | None,
+    task: str | None,
+    data: str | None,
+    seed: int | None,
+    settings: tuple[str, ...],
+    store: str,
+    run: str | None,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Evolve optimizers and train every one of them, here, through the real pipeline.
+
+    Everything is written to the store as it is computed. Interrupt it and run the same command
+    again: it goes on where it was. The same configuration gives the same result, bit for bit.
+
+    \b
+    Examples:
+      evoptim search
+      evoptim search --task cifar10 --data cifar10-images.zip --run cifar
+      evoptim search --config run.yaml --run second --set search.replacement=elitist
+    """
+    from evoptim.verbs import search as search_verb
+
+    config = build_config(config_path, preset_name, task, data, seed, settings)
+    name = run or _default_name(config_path, preset_name, task, config.seed)
+    view = _View(name)
+    try:
+        with view:
+            result = search_verb(
+                config,
+                name,
+                store,
+                workers=workers,
+                on_images=view.images,
+                on_status=view.status,
+            )
+    except KeyboardInterrupt:
+        console.print(
+            f"\nStopped; all workers are down. {view.kept()} "
+            "Run the same command again to continue.",
+            highlight=False,
+        )
+        raise SystemExit(130) from None
+    if as_json:
+        print_json(result.summary)
+        return
+    print_summary(result)
+
+
+def _default_name(
+    config_path: Path | None, preset_name: str | None, task: str | None, seed: int
+) -> str:
+    """``<preset or file>[-<task>]-s<seed>``, made of what a run's name may hold."""
+    import re
+
+    start = config_path.stem if config_path else (preset_name or "quickstart")
+    parts = [start, *([task] if task else []), f"s{seed}"]
+    return re.sub(r"[^a-z0-9-]+", "-", "-".join(parts).lower()).strip("-")
+
+
+class _View:
+    """Progress on one line; where output is no terminal, a line now and then."""
+
+    def __init__(self, run: str) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.run = run
+        self.plain = not console.is_terminal
+        self.last: Status | None = None
+        self.printed = self.began = time.monotonic()
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=self.plain,
+            transient=True,
+        )
+        self.task = self.progress.add_task("starting", total=None, note="")
+
+    def __enter__(self) -> _View:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def images(self, done: int, total: int) -> None:
+        self.progress.update(self.task, description="reading images", completed=done, total=total)
+
+    def status(self, status: Status) -> None:
+        stage = "baselines" if status.generation is None else f"generation {status.generation}"
+        best = "" if status.best is None else f"best {status.best:.1%}"
+        failed = f"{status.failed} failed" if status.failed else ""
+        note = ", ".join(part for part in (best, failed) if part)
+        if self.last is None:
+            # The clock of the estimate starts with the search, not with the data.
+            self.progress.reset(self.task, total=status.planned, note=note)
+        self.progress.update(
+            self.task,
+            description=stage,
+            completed=status.done,
+            total=status.planned,
+            note=note,
+        )
+        self.last = status
+        if self.plain and time.monotonic() - self.printed > _PLAIN_SECONDS:
+            self.printed = time.monotonic()
+            seconds = self.printed - self.began
+            left = seconds / status.done * (status.planned - status.done) if status.done else None
+            estimate = "" if left is None else f", about {left:.0f} s left"
+            line = f"{stage}: {status.done} of {status.planned} evaluations{estimate}"
+            print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
+
+    def kept(self) -> str:
+        if self.last is None:
+            return "Nothing was computed yet."
+        return f"{self.last.done} of {self.last.planned} evaluations are kept."

@@ -1,0 +1,17 @@
+"""The genetic algorithm: mutation-only, particle-based, pure functions over records."""
+
+from evoptim.evolution.gene import Gene
+from evoptim.evolution.optimizer_gene import OptimizerGene
+from evoptim.evolution.propose import propose_children, propose_initial
+from evoptim.evolution.select import check_complete, merit, select_children, select_initial
+
+__all__ = [
+    "Gene",
+    "OptimizerGene",
+    "check_complete",
+    "merit",
+    "propose_children",
+    "propose_initial",
+    "select_children",
+    "select_initial",
+]

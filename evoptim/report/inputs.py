@@ -1,0 +1,49 @@
+"""What a report is made of: plain records, no store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from evoptim.analysis import Images, StageResult, Summary, build_archive, summarise
+from evoptim.config import RunConfig
+from evoptim.records import Archive, Evaluation, Population
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """A run, finished or not."""
+
+    run: str
+    config: RunConfig
+    stages: tuple[StageResult, ...]
+    """The baselines and every generation that has been evaluated, in any order."""
+    populations: tuple[Population, ...] = ()
+    images: Images = Images()
+    """How many images the task really had, where that is known."""
+    parameters: int | None = None
+    """Trainable parameters of the model, if known."""
+    reused: int | None = None
+    """How many evaluations were found in the store; None if that is not known."""
+    command: str | None = None
+    """The command line that made the run, if known."""
+
+    @cached_property
+    def archive(self) -> Archive:
+        """Everything that was evaluated, ranked."""
+        return build_archive(self.run, self.config, self.stages)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The run in one value."""
+        return summarise(self.run, self.config, self.stages, self.images, self.reused)
+
+    @cached_property
+    def evaluations(self) -> dict[tuple[str, str], Evaluation]:
+        """The records by (subject, protocol)."""
+        return {
+            (scored.candidate.id, scored.protocol): scored.evaluation
+            for stage in self.stages
+            for scored in stage
+            if scored.evaluation is not None
+        }

@@ -1,0 +1,56 @@
+"""The optimizers that the report draws, each with its line and its mean learning curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from evoptim.analysis import Result
+from evoptim.records import Epoch
+from evoptim.report.inputs import ReportInputs
+from evoptim.report.palette import BASELINE_LINES, EVOLVED_LINES, Line
+
+
+@dataclass(frozen=True)
+class Series:
+    """One optimizer in a drawing."""
+
+    result: Result
+    line: Line
+    steps: tuple[int, ...]
+    validation_accuracy: tuple[float, ...]
+    """Mean over the seeds that got to that step, as fractions."""
+    train_loss: tuple[float | None, ...]
+    """Mean over seeds, in nats; None where a loss was not finite."""
+
+
+def build_series(inputs: ReportInputs) -> tuple[Series, ...]:
+    """The best evolved optimizers, best first, then the baselines, best first."""
+    summary = inputs.summary
+    evolved = zip(summary.leaders, EVOLVED_LINES, strict=False)
+    baselines = ((r, BASELINE_LINES.get(r.id, BASELINE_LINES["sgd"])) for r in summary.baselines)
+    return tuple(_series(inputs, result, line) for result, line in (*evolved, *baselines))
+
+
+def _series(inputs: ReportInputs, result: Result, line: Line) -> Series:
+    evaluation = inputs.evaluations.get((result.id, result.protocol))
+    by_step: dict[int, list[Epoch]] = {}
+    for training in evaluation.trainings if evaluation else ():
+        for epoch in training.curve:
+            by_step.setdefault(epoch.step, []).append(epoch)
+    steps = tuple(sorted(by_step))
+    return Series(
+        result=result,
+        line=line,
+        steps=steps,
+        validation_accuracy=tuple(
+            fmean(epoch.validation_accuracy for epoch in by_step[step]) for step in steps
+        ),
+        train_loss=tuple(_mean_loss(by_step[step]) for step in steps),
+    )
+
+
+def _mean_loss(epochs: Sequence[Epoch]) -> float | None:
+    losses = [epoch.train_loss for epoch in epochs if epoch.train_loss is not None]
+    return fmean(losses) if len(losses) == len(epochs) else None

@@ -1,0 +1,52 @@
+"""Numbers in words: one way of writing each kind, for all of the report."""
+
+from __future__ import annotations
+
+from evoptim.analysis import Interval
+
+NOTHING = "–"
+"""Stands for a number that does not exist."""
+
+
+def percent(fraction: float | None) -> str:
+    """An accuracy, such as ``94.3%``."""
+    return NOTHING if fraction is None else f"{100 * fraction:.1f}%"
+
+
+def interval(of: Interval | None) -> str:
+    """The ends of an interval, such as ``91.2 – 96.4``, in percent."""
+    return NOTHING if of is None else f"{100 * of.low:.1f}\u202f–\u202f{100 * of.high:.1f}"
+
+
+def points(gain: float | None) -> str:
+    """A signed difference of accuracies in percentage points, such as ``+0.75``."""
+    if gain is None:
+        return NOTHING
+    return f"{100 * gain:+.2f}".replace("-", "−")
+
+
+def rate(value: float | None) -> str:
+    """A learning rate, such as ``0.01`` or ``1e-05``."""
+    return NOTHING if value is None else f"{value:g}"
+
+
+def count(number: int) -> str:
+    """A whole number with thin spaces between thousands."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def duration(seconds: float) -> str:
+    """A time in its two largest units, such as ``4 min 12 s``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}\u202fs"
+    whole = round(seconds)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{count(hours)}\u202fh {minute}\u202fmin"
+    return f"{minutes}\u202fmin {second}\u202fs" if minutes else f"{second}\u202fs"
+
+
+def plural(number: int, noun: str) -> str:
+    """A number and its noun, such as ``1 generation`` or ``4 generations``."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,23 @@
+"""One function for each pipeline step; the only place where the store meets the core.
+
+Arguments are small integers and strings. Each step reads its inputs from the store, writes its
+output there once, and does nothing where the output exists: kill anything at any time and run it
+again.
+"""
+
+from evoptim.steps.evaluate import evaluate, evaluate_baselines
+from evoptim.steps.initialise import initialise
+from evoptim.steps.propose import propose, propose_baselines
+from evoptim.steps.report import report, summary
+from evoptim.steps.select import select
+
+__all__ = [
+    "evaluate",
+    "evaluate_baselines",
+    "initialise",
+    "propose",
+    "propose_baselines",
+    "report",
+    "select",
+    "summary",
+]

@@ -1,0 +1,94 @@
+"""The step that trains: one chunk of a stage's candidates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from evoptim.config import Protocol, ScheduleSpec
+from evoptim.errors import InputError
+from evoptim.genome import Genome
+from evoptim.optim import EvolvedOptimizer
+from evoptim.optim.baselines import make_baseline
+from evoptim.records import Candidate, Candidates, Evaluation
+from evoptim.steps.reading import read_config, stage_protocol
+from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
+from evoptim.store.layout import candidates_key, evaluation_key, shared_evaluation_key
+from evoptim.training import Job, evaluate_many
+
+WORKERS_VARIABLE = "EVOPTIM_WORKERS"
+"""Environment variable: trainings at a time within one step. It changes no result."""
+
+
+def evaluate(store: str, run: str, generation: int, chunk: int, candidates_per_task: int) -> None:
+    """Train the candidates of one chunk of ``generation`` that have no evaluation yet."""
+    _evaluate(open_store(store), run, Stage.generation(generation), chunk, candidates_per_task)
+
+
+def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
+    """Train the baselines of one chunk that have no evaluation yet."""
+    _evaluate(open_store(store), run, Stage.baselines(), chunk, candidates_per_task)
+
+
+def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> None:
+    protocol = stage_protocol(read_config(store, run), stage)
+    candidates = load(store, candidates_key(run, stage), Candidates).candidates
+    mine = candidates[chunk * size : (chunk + 1) * size]
+    missing = [each for each in mine if not _reuse(store, run, stage, each, protocol)]
+    jobs = [Job(each.id, _optimizer(each), protocol) for each in missing]
+    for place, evaluation in evaluate_many(jobs, _workers()):
+        candidate = missing[place]
+        # The shared object comes first: whoever finds the run's finds the shared one too.
+        shared = shared_evaluation_key(candidate.id, protocol.content_id())
+        save(store, shared, evaluation)
+        _reuse(store, run, stage, candidate, protocol)
+        print(
+            f"{stage} {candidate.index}: {evaluation.outcome.value}, "
+            f"fitness {evaluation.fitness}, {candidate.formula}",
+            flush=True,
+        )
+
+
+def _reuse(store: Store, run: str, stage: Stage, candidate: Candidate, protocol: Protocol) -> bool:
+    """Give the run the evaluation that the store holds already, from whichever run."""
+    key = evaluation_key(run, stage, candidate.index)
+    if store.exists(key):
+        return True
+    try:
+        found = load(store, shared_evaluation_key(candidate.id, protocol.content_id()), Evaluation)
+    except MissingObjectError:
+        return False
+    save(store, key, found)
+    return True
+
+
+def _optimizer(candidate: Candidate) -> Any:
+    if candidate.gene is None:
+        return partial(make_baseline, candidate.id)
+    return partial(make_evolved, candidate.gene)
+
+
+def make_evolved(
+    gene: dict[str, Any], params: Iterable[Tensor], lr: float, schedule: ScheduleSpec
+) -> Optimizer:
+    """The optimizer of a candidate, for one training."""
+    return EvolvedOptimizer(
+        params,
+        Genome.from_json(gene),
+        lr=lr,
+        total_steps=schedule.total_steps,
+        warmup_steps=schedule.warmup_steps,
+        hold_steps=schedule.hold_steps,
+    )
+
+
+def _workers() -> int:
+    text = os.environ.get(WORKERS_VARIABLE, "1")
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{WORKERS_VARIABLE} is a whole number of at least 1, got {text!r}")
+    return int(text)

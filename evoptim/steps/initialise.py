@@ -1,0 +1,86 @@
+"""The first step: fixes the run's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import ValidationError
+
+from evoptim.config import Protocol, RunConfig
+from evoptim.config.reading import describe
+from evoptim.errors import InputError
+from evoptim.store import Store, load, open_store, save
+from evoptim.store.layout import config_key
+from evoptim.tasks import fingerprint, load_task
+
+Progress = Callable[[int, int], None]
+
+
+def initialise(store: str, run: str, config: str) -> None:
+    """Write ``config`` (JSON text) as the configuration of ``run``.
+
+    Raises:
+        InputError: the configuration is none, its data cannot be used, or the run exists with
+            another one.
+    """
+    try:
+        given = RunConfig.model_validate_json(config)
+    except ValidationError as error:
+        raise InputError(describe(error)) from None
+    write_config(open_store(store), run, resolve_data(given))
+
+
+def resolve_data(config: RunConfig, progress: Progress | None = None) -> RunConfig:
+    """``config`` with the fingerprints of its data: reads and checks every image.
+
+    Args:
+        config: The configuration.
+        progress: Called with (images read, images to read).
+
+    Raises:
+        InputError: the data are missing, broken or too few.
+    """
+    protocol = _resolve(config.protocol, progress)
+    first = config.initial_protocol
+    initial = None if first is None else _resolve(first, progress)
+    return config.model_copy(update={"protocol": protocol, "initial_protocol": initial})
+
+
+def _resolve(protocol: Protocol, progress: Progress | None) -> Protocol:
+    if protocol.task.fingerprint is not None:
+        return protocol
+    found = fingerprint(load_task(protocol.task, progress))
+    task = protocol.task.model_copy(update={"fingerprint": found})
+    return protocol.model_copy(update={"task": task})
+
+
+def write_config(store: Store, run: str, config: RunConfig) -> None:
+    """Write the configuration of a run, or make sure that it is the one there.
+
+    Raises:
+        InputError: the run has another configuration.
+    """
+    key = config_key(run)
+    if save(store, key, config):
+        return
+    existing = load(store, key, RunConfig)
+    if existing != config:
+        raise InputError(
+            f"the run {run!r} exists with another configuration ({_difference(existing, config)}): "
+            "choose another name with --run, or give the same configuration to continue it"
+        )
+
+
+def _difference(existing: RunConfig, given: RunConfig) -> str:
+    """The first field that differs, as ``path: there … here …``."""
+
+    def first(path: str, old: object, new: object) -> str | None:
+        if isinstance(old, dict) and isinstance(new, dict):
+            for name in sorted({*old, *new}):
+                found = first(f"{path}.{name}" if path else name, old.get(name), new.get(name))
+                if found:
+                    return found
+            return None
+        return None if old == new else f"{path} is {old!r} there, {new!r} here"
+
+    return first("", existing.model_dump(mode="json"), given.model_dump(mode="json")) or "the same"

@@ -1,0 +1,77 @@
+"""The step that decides what a stage evaluates."""
+
+from __future__ import annotations
+
+import math
+
+from evoptim.config import RunConfig
+from evoptim.evolution import OptimizerGene, propose_children, propose_initial
+from evoptim.optim.baselines import BASELINES
+from evoptim.records import Candidate, Candidates, Population
+from evoptim.steps.reading import read_config, stage_protocol
+from evoptim.store import Stage, Store, load, open_store, save
+from evoptim.store.layout import candidates_key, population_key
+
+
+def propose(store: str, run: str, generation: int, candidates_per_task: int) -> list[int]:
+    """Write the candidates of ``generation``: random ones for 0, else mutants of the population.
+
+    Returns:
+        The numbers of the chunks in which they are to be evaluated.
+    """
+    opened = open_store(store)
+    stage = Stage.generation(generation)
+    if not opened.exists(candidates_key(run, stage)):
+        config = read_config(opened, run)
+        _write(opened, run, stage, config, _candidates(opened, run, config, generation))
+    return _chunks(opened, run, stage, candidates_per_task)
+
+
+def propose_baselines(store: str, run: str, candidates_per_task: int) -> list[int]:
+    """Write the baselines of the run as candidates; returns chunk numbers as :func:`propose`."""
+    opened = open_store(store)
+    config = read_config(opened, run)
+    candidates = tuple(
+        Candidate(index=index, role="baseline", id=name, formula=BASELINES[name].formula, gene=None)
+        for index, name in enumerate(config.baselines)
+    )
+    _write(opened, run, Stage.baselines(), config, candidates)
+    return _chunks(opened, run, Stage.baselines(), candidates_per_task)
+
+
+def _candidates(
+    store: Store, run: str, config: RunConfig, generation: int
+) -> tuple[Candidate, ...]:
+    search = config.search
+    gene = OptimizerGene(search.sampling, search.mutation)
+    if generation == 0:
+        return propose_initial(gene, config.seed, search.initial)
+    return propose_children(
+        gene,
+        config.seed,
+        load(store, population_key(run, generation - 1), Population),
+        search.children,
+        _seen(store, run, generation),
+        score_particles=generation == 1 and config.initial_protocol is not None,
+    )
+
+
+def _seen(store: Store, run: str, generation: int) -> list[str]:
+    """Ids of everything proposed before ``generation``."""
+    earlier = (
+        load(store, candidates_key(run, Stage.generation(number)), Candidates)
+        for number in range(generation)
+    )
+    return [each.id for stage in earlier for each in stage.candidates]
+
+
+def _write(
+    store: Store, run: str, stage: Stage, config: RunConfig, candidates: tuple[Candidate, ...]
+) -> None:
+    protocol = stage_protocol(config, stage).content_id()
+    save(store, candidates_key(run, stage), Candidates(protocol=protocol, candidates=candidates))
+
+
+def _chunks(store: Store, run: str, stage: Stage, candidates_per_task: int) -> list[int]:
+    count = len(load(store, candidates_key(run, stage), Candidates).candidates)
+    return list(range(math.ceil(count / candidates_per_task)))

@@ -1,0 +1,114 @@
+"""The last step: the archive, the summary, the champion and the report."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+
+from evoptim.analysis import Images
+from evoptim.config import RunConfig
+from evoptim.errors import InputError
+from evoptim.genome import Genome
+from evoptim.records import Population
+from evoptim.report import ReportInputs, render
+from evoptim.report.champion import module
+from evoptim.steps.reading import read_config, read_stage, stages
+from evoptim.store import MissingObjectError, Store, load, open_store, save
+from evoptim.store.layout import population_key, report_key
+from evoptim.tasks import ConvNet, load_task
+
+
+def report(store: str, run: str) -> str:
+    """Write the files under ``report/`` once.
+
+    Returns:
+        The report: one self-contained HTML text.
+    """
+    opened = open_store(store)
+    page = report_key(run, "index.html")
+    if not opened.exists(page):
+        inputs = read_inputs(opened, run)
+        save(opened, report_key(run, "archive.json"), inputs.archive)
+        save(opened, report_key(run, "summary.json"), inputs.summary)
+        _write_champion(opened, inputs)
+        # The page comes last: where it is, the report is complete.
+        opened.put(page, render(inputs).encode())
+    return opened.get(page).decode()
+
+
+def summary(store: str, run: str) -> dict[str, float]:
+    """Scalars of a finished or unfinished run, for a dashboard; accuracies are fractions."""
+    found = read_inputs(open_store(store), run).summary
+    values: dict[str, float | None] = {
+        "candidates": found.candidates,
+        "candidates with a fitness": found.scored,
+        "optimizer steps": found.cost.steps,
+        "core seconds": found.cost.seconds,
+    }
+    for name, best in (
+        ("evolved", found.champion),
+        ("baseline", next(iter(found.baselines), None)),
+    ):
+        if best is not None:
+            values[f"best {name} validation accuracy"] = best.validation_accuracy
+            values[f"best {name} test accuracy"] = best.test_accuracy
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def read_inputs(store: Store, run: str, command: str | None = None) -> ReportInputs:
+    """Everything that is known of a run so far.
+
+    Raises:
+        InputError: there is no such run, or one of its objects is broken.
+    """
+    config = read_config(store, run)
+    found = [read_stage(store, run, stage) for stage in stages(config)]
+    images, parameters = _task_facts(config)
+    return ReportInputs(
+        run=run,
+        config=config,
+        stages=tuple(stage for stage in found if stage is not None),
+        populations=_populations(store, run, config),
+        images=images,
+        parameters=parameters,
+        command=command,
+    )
+
+
+def _populations(store: Store, run: str, config: RunConfig) -> tuple[Population, ...]:
+    populations = []
+    for generation in range(config.search.generations + 1):
+        try:
+            populations.append(load(store, population_key(run, generation), Population))
+        except MissingObjectError:
+            break
+    return tuple(populations)
+
+
+def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
+    try:
+        split = load_task(config.protocol.task)
+    except InputError:
+        # The data may be gone by the time that somebody reads the results.
+        return Images(), None
+    images = Images(train=len(split.train), validation=len(split.validation), test=len(split.test))
+    spec = config.protocol.model
+    model = ConvNet(
+        split.channels, len(split.classes), spec.base_width, spec.dropout, torch.Generator()
+    )
+    return images, sum(each.numel() for each in model.parameters() if each.requires_grad)
+
+
+def _write_champion(store: Store, inputs: ReportInputs) -> None:
+    champion = inputs.summary.champion
+    entries = inputs.archive.entries
+    if champion is None or champion.rate is None or entries[0].candidate.gene is None:
+        return
+    document = entries[0].candidate.gene
+    text = json.dumps(document, sort_keys=True, indent=1) + "\n"
+    store.put(report_key(inputs.run, "champion.json"), text.encode())
+    schedule = inputs.config.protocol.training.schedule
+    share = schedule.warmup_steps / schedule.total_steps
+    source = module(Genome.from_json(document), inputs.run, champion.rate, share)
+    store.put(report_key(inputs.run, "champion.py"), source.encode())

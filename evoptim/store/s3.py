@@ -1,0 +1,173 @@
+"""A store in a bucket of Amazon S3 or of any server that speaks its protocol."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from random import SystemRandom
+from typing import Any, Final, TypeVar
+
+from evoptim.errors import EvoptimError, InputError
+from evoptim.store.base import (
+    PROBE_DATA,
+    PROBE_KEY,
+    MissingObjectError,
+    check_key,
+    check_prefix,
+    is_key,
+)
+from evoptim.store.s3_client import connect
+from evoptim.store.s3_errors import (
+    ALREADY_THERE,
+    BROKEN_ANSWERS,
+    CONFLICT,
+    FAILURES,
+    NOT_FOUND,
+    code_of,
+    explain,
+)
+
+T = TypeVar("T")
+
+_URL: Final = re.compile(r"s3://(?P<bucket>[^/]*)/?(?P<prefix>.*?)/?", re.DOTALL)
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_TRIES: Final = 6
+_LONGEST_PAUSE: Final = 2.0
+
+
+class S3Store:
+    """The S3 backend of :class:`evoptim.store.Store`.
+
+    Transient faults are retried by botocore. A write is one plain PUT under ``If-None-Match: *``,
+    never a multipart upload, whose completion some servers let overwrite.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "") -> None:
+        """Set up the client; nothing is contacted yet.
+
+        Raises:
+            InputError: an illegal bucket or prefix, or settings that boto3 refuses.
+        """
+        self._bucket = _check_bucket(bucket)
+        self._root = f"{_check_prefix(prefix)}/" if prefix else ""
+        self._where = f"the S3 bucket {bucket!r}"
+        try:
+            self._client: Any = connect()
+        except (*FAILURES, ValueError) as error:
+            raise explain(error, self._where) from error
+        self._where += f" at {self._client.meta.endpoint_url}"
+
+    @classmethod
+    def from_url(cls, url: str) -> S3Store:
+        """The store at ``s3://bucket`` or ``s3://bucket/prefix``."""
+        match = _URL.fullmatch(url)
+        if match is None:
+            raise InputError(f"a store on S3 must be s3://bucket/prefix, got {url!r}; correct it")
+        return cls(match["bucket"], match["prefix"])
+
+    @property
+    def url(self) -> str:
+        """``s3://bucket/prefix``, without a slash at its end."""
+        return f"s3://{self._bucket}/{self._root}".rstrip("/")
+
+    def put(self, key: str, data: bytes) -> bool:
+        """See :meth:`evoptim.store.Store.put`."""
+        # Some servers ignore the condition: asking first keeps even those write-once, races aside.
+        return not self.exists(key) and self._write(key, data)
+
+    def get(self, key: str) -> bytes:
+        """See :meth:`evoptim.store.Store.get`."""
+        full = self._full(key)
+
+        def read() -> bytes:
+            data: bytes = self._client.get_object(Bucket=self._bucket, Key=full)["Body"].read()
+            return data
+
+        try:
+            return _patiently(read, lambda error: isinstance(error, BROKEN_ANSWERS))
+        except FAILURES as error:
+            if code_of(error) in NOT_FOUND:
+                raise MissingObjectError(key, self.url) from None
+            raise self._explain(error) from error
+
+    def exists(self, key: str) -> bool:
+        """See :meth:`evoptim.store.Store.exists`."""
+        full = self._full(key)
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=full)
+        except FAILURES as error:
+            if code_of(error) in NOT_FOUND:
+                return False
+            raise self._explain(error) from error
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """See :meth:`evoptim.store.Store.list`."""
+        full = self._root + check_prefix(prefix)
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=full
+        )
+        try:
+            found = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        except FAILURES as error:
+            raise self._explain(error) from error
+        # Not every server lists in the order of characters.
+        return iter(sorted(filter(is_key, (key[len(self._root) :] for key in found))))
+
+    def probe(self) -> bool:
+        """See :meth:`evoptim.store.Store.probe`; servers that ignore the condition are known."""
+        self._write(PROBE_KEY, PROBE_DATA)
+        return not self._write(PROBE_KEY, PROBE_DATA)
+
+    def _full(self, key: str) -> str:
+        return self._root + check_key(key)
+
+    def _write(self, key: str, data: bytes) -> bool:
+        full = self._full(key)
+
+        def write() -> None:
+            self._client.put_object(Bucket=self._bucket, Key=full, Body=data, IfNoneMatch="*")
+
+        try:
+            # A conflict says that another write to the key is under way, not how it ended.
+            _patiently(write, lambda error: code_of(error) in CONFLICT)
+        except FAILURES as error:
+            if code_of(error) in ALREADY_THERE:
+                return False
+            raise self._explain(error) from error
+        return True
+
+    def _explain(self, error: Exception) -> EvoptimError:
+        return explain(error, self._where)
+
+
+def _check_bucket(bucket: str) -> str:
+    if _BUCKET.fullmatch(bucket):
+        return bucket
+    raise InputError(
+        f"a bucket must be 3 or more letters, digits, '.', '_' and '-', got {bucket!r}; "
+        f"give s3://bucket/prefix"
+    )
+
+
+def _check_prefix(prefix: str) -> str:
+    if is_key(prefix):
+        return prefix
+    raise InputError(
+        f"the prefix in a bucket must be segments of letters, digits, '.', '_' and '-' joined by "
+        f"'/', got {prefix[:80]!r}; give s3://bucket/prefix"
+    )
+
+
+def _patiently(action: Callable[[], T], worth_it: Callable[[Exception], bool]) -> T:
+    """Repeat an action with growing, random pauses while its errors are worth it, boundedly."""
+    for attempt in range(_TRIES - 1):
+        try:
+            return action()
+        except FAILURES as error:
+            if not worth_it(error):
+                raise
+        # The system's randomness: a search's own generators must not feel a retry.
+        time.sleep(SystemRandom().uniform(0.0, min(0.1 * 2**attempt, _LONGEST_PAUSE)))
+    return action()

@@ -1,0 +1,47 @@
+"""Telling a candidate's own failure from that of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from evoptim.errors import InfrastructureError
+
+Result = TypeVar("Result")
+
+_LONGEST_MESSAGE = 500
+# torch raises a plain RuntimeError when the memory of the CPU is exhausted.
+_NO_MEMORY = "DefaultCPUAllocator"
+_MACHINE = (
+    MemoryError,
+    OSError,
+    InfrastructureError,
+    torch.OutOfMemoryError,
+    getattr(torch, "AcceleratorError", torch.OutOfMemoryError),
+)
+
+
+class OptimizerFault(Exception):
+    """An optimizer raised; the text is what, on one line."""
+
+
+def guarded(call: Callable[[], Result]) -> Result:
+    """The result of a call into an optimizer.
+
+    Raises:
+        OptimizerFault: it raised. What the machine is to blame for (memory, files, the GPU) passes
+            through: the same candidate may well succeed elsewhere.
+    """
+    try:
+        return call()
+    except Exception as error:
+        if isinstance(error, _MACHINE) or _NO_MEMORY in str(error):
+            raise
+        raise OptimizerFault(_on_one_line(error)) from error
+
+
+def _on_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:_LONGEST_MESSAGE]

@@ -1,0 +1,47 @@
+"""What an evaluation has spent, and whether it may go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from evoptim.config import Protocol
+
+Progress = Callable[[int, int], None]
+"""Called with the steps taken so far and the most that the evaluation can take."""
+
+
+class Meter:
+    """Counts steps and seconds of one evaluation; the one thing in it that keeps changing."""
+
+    def __init__(self, protocol: Protocol, progress: Progress | None) -> None:
+        self.steps = 0
+        self._started = time.monotonic()
+        self._limit = protocol.timeout_seconds
+        self._progress = progress
+        self._most = most_steps(protocol)
+
+    def report(self) -> None:
+        """Tell whoever watches."""
+        if self._progress is not None:
+            self._progress(self.steps, self._most)
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time since the start."""
+        return time.monotonic() - self._started
+
+    @property
+    def expired(self) -> bool:
+        """Whether the protocol's time limit has passed."""
+        return self._limit is not None and self.seconds > self._limit
+
+
+def most_steps(protocol: Protocol) -> int:
+    """Steps of an evaluation that is never cut short."""
+    sweep, training = protocol.sweep, protocol.training
+    rates = sum(len(group) for group in sweep.rates)
+    return (
+        rates * sweep.epochs * sweep.steps_per_epoch
+        + len(protocol.seeds) * training.epochs * training.steps_per_epoch
+    )

@@ -1,0 +1,158 @@
+"""Many evaluations at once: one process a core, one thread a process.
+
+Processes are started afresh (not forked): torch does not survive a fork once it has threads. They
+share nothing, so that the results have the same bits as without a pool.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from evoptim.config import Protocol
+from evoptim.errors import InfrastructureError
+from evoptim.records import Evaluation
+from evoptim.tasks import load_task
+from evoptim.training.evaluate import evaluate
+from evoptim.training.setting import Device, MakeOptimizer
+
+
+@dataclass(frozen=True)
+class Job:
+    """One evaluation."""
+
+    subject: str
+    """Content id of a genome, or name of a baseline."""
+    make_optimizer: MakeOptimizer
+    """A function at the top of a module, or a ``functools.partial`` of one: it is sent to another
+    process."""
+    protocol: Protocol
+
+
+def evaluate_many(
+    jobs: Sequence[Job], workers: int, *, device: Device = "auto"
+) -> Iterator[tuple[int, Evaluation]]:
+    """Evaluate all jobs, and give each result as soon as it is there.
+
+    With several workers, a script that calls this needs the usual
+    ``if __name__ == "__main__":``, because every worker imports it.
+
+    Args:
+        jobs: what to evaluate.
+        workers: processes at a time, best as many as there are cores. One works in this process.
+        device: as for :func:`evaluate`.
+
+    Yields:
+        Index of the job, and its record. If the caller stops listening, or is interrupted, all
+        workers are stopped.
+
+    Raises:
+        InfrastructureError: a worker died (out of memory, killed) or could not go on.
+    """
+    if workers < 1:
+        raise ValueError(f"at least one worker is needed, got {workers}")
+    if workers == 1 or len(jobs) < 2:
+        for index, job in enumerate(jobs):
+            yield index, _run(job, device)
+        return
+    yield from _in_processes(jobs, min(workers, len(jobs)), device)
+
+
+def _run(job: Job, device: Device) -> Evaluation:
+    split = load_task(job.protocol.task)
+    return evaluate(job.subject, job.make_optimizer, job.protocol, split, device=device)
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+
+
+def _in_processes(
+    jobs: Sequence[Job], count: int, device: Device
+) -> Iterator[tuple[int, Evaluation]]:
+    workers: list[_Worker] = []
+    try:
+        for _ in range(count):
+            workers.append(_start(device))
+        waiting = list(enumerate(jobs))[::-1]
+        busy: dict[Connection, int] = {}
+        idle = [worker.pipe for worker in workers]
+        while waiting or busy:
+            while waiting and idle:
+                index, job = waiting.pop()
+                pipe = idle.pop()
+                busy[pipe] = index
+                _send(pipe, job)
+            for pipe in wait(list(busy)):
+                assert isinstance(pipe, Connection)
+                index = busy.pop(pipe)
+                yield index, _receive(pipe, jobs[index].subject)
+                idle.append(pipe)
+    finally:
+        for worker in workers:
+            worker.pipe.close()
+            worker.process.kill()
+        for worker in workers:
+            worker.process.join()
+
+
+def _start(device: Device) -> _Worker:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, device), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _send(pipe: Connection, job: Job) -> None:
+    # If the worker is dead, receiving from it says so, with the job's name.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        pipe.send(job)
+
+
+def _receive(pipe: Connection, subject: str) -> Evaluation:
+    try:
+        result = pipe.recv()
+    except (EOFError, ConnectionResetError) as error:
+        raise InfrastructureError(
+            f"the worker that evaluated {subject} died, perhaps for lack of memory; run again, "
+            "with fewer workers if it repeats"
+        ) from error
+    if isinstance(result, Evaluation):
+        return result
+    raise InfrastructureError(f"the evaluation of {subject} could not go on: {result}")
+
+
+def _serve(pipe: Connection, device: Device) -> None:
+    """A worker's life: one job after the other until the parent hangs up."""
+    # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            result: Evaluation | str = _run(job, device)
+        except Exception as error:
+            result = f"{type(error).__name__}: {error}"
+        pipe.send(result)
+
+
+def _die_with_parent() -> None:
+    """End even in the middle of an evaluation when the parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

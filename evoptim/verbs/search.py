@@ -1,0 +1,194 @@
+"""Search: the pipeline on this machine, from a configuration to a report."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from evoptim.analysis import Summary
+from evoptim.config import RunConfig
+from evoptim.records import Evaluation
+from evoptim.steps.evaluate import WORKERS_VARIABLE
+from evoptim.steps.initialise import resolve_data, write_config
+from evoptim.steps.reading import planned_evaluations
+from evoptim.store import Store, check_writable, load, open_store
+from evoptim.store.layout import log_key, report_key, run_prefix
+
+DEFAULT_STORE = "evoptim-store"
+"""Folder that a search writes to where none is named."""
+
+# kfp.local runs at most two iterations of a loop at once, whatever is asked.
+_PARALLEL_TASKS = 2
+_POLL_SECONDS = 0.5
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a search has come."""
+
+    done: int
+    """Evaluations in the store, baselines included."""
+    planned: int
+    """Evaluations of the whole run."""
+    failed: int
+    """Those without a fitness."""
+    best: float | None
+    """Best validation accuracy of an evolved optimizer so far, a fraction."""
+    generation: int | None
+    """The latest generation that has an evaluation; None before the first."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A finished search."""
+
+    run: str
+    store: str
+    summary: Summary
+    report: str
+    """Where the report is: a path, or a URL in the store."""
+    reused: bool
+    """Whether the run was finished already and nothing had to be computed."""
+
+
+def search(
+    config: RunConfig,
+    run: str,
+    store: str = DEFAULT_STORE,
+    *,
+    workers: int | None = None,
+    on_images: Callable[[int, int], None] | None = None,
+    on_status: Callable[[Status], None] | None = None,
+) -> SearchResult:
+    """Search for optimizers; everything that is in the store already is reused.
+
+    Args:
+        config: What to search, and how; see :func:`evoptim.preset`.
+        run: Name of the run: lower-case letters, digits and ``-``.
+        store: Folder or ``s3://bucket/prefix``.
+        workers: Evaluations at a time; None for one a core. The results do not depend on it.
+        on_images: Called with (images read, images to read) while data are decoded.
+        on_status: Called about twice a second.
+
+    Raises:
+        InputError: the store, the data or the run's name cannot be used; nothing was computed.
+        InfrastructureError: a step failed; run it again to continue.
+        KeyboardInterrupt: everything was stopped; run it again to continue.
+    """
+    opened = open_store(store)
+    if not check_writable(opened):
+        _LOGGER.warning(
+            "the store %s lets two writers overwrite each other: every object stays whole, but "
+            "let only one search at a time write a run",
+            opened.url,
+        )
+    config = resolve_data(config, on_images)
+    write_config(opened, run, config)
+    page = report_key(run, "index.html")
+    finished = opened.exists(page)
+    if not finished:
+        _run_pipeline(opened, run, config, workers or _cores(), on_status)
+    summary = load(opened, report_key(run, "summary.json"), Summary)
+    return SearchResult(run, opened.url, summary, f"{opened.url}/{page}", finished)
+
+
+def _run_pipeline(
+    store: Store,
+    run: str,
+    config: RunConfig,
+    workers: int,
+    on_status: Callable[[Status], None] | None,
+) -> None:
+    from pipelines import compile_search, run_local
+
+    search = config.search
+    arguments = {
+        "store": _absolute(store.url),
+        "run": run,
+        "config": config.model_dump_json(),
+        # As many chunks as tasks that run at once, so that each starts its imports once.
+        "candidates_per_task": math.ceil(search.particles * search.children / _PARALLEL_TASKS),
+    }
+    progress = _Progress(store, run, config)
+    with TemporaryDirectory(prefix="evoptim-log-") as folder:
+        log = Path(folder) / "pipeline.log"
+        with (
+            _environment(workers),
+            run_local(compile_search(search.generations), arguments, log) as job,
+        ):
+            try:
+                while job.poll() is None:
+                    time.sleep(_POLL_SECONDS)
+                    if on_status is not None:
+                        on_status(progress.update())
+                job.wait()
+            finally:
+                job.stop()
+                if log.exists():
+                    store.put(log_key(run, time.strftime("%Y%m%dT%H%M%S")), log.read_bytes())
+    if on_status is not None:
+        on_status(progress.update())
+
+
+class _Progress:
+    """Follows a run through its store, so that it works alike wherever the steps run."""
+
+    def __init__(self, store: Store, run: str, config: RunConfig) -> None:
+        self.store = store
+        self.run = run
+        self.planned = planned_evaluations(config)
+        self.protocol = config.protocol.content_id()
+        self.seen: set[str] = set()
+        self.failed = 0
+        self.best: float | None = None
+        self.generation: int | None = None
+
+    def update(self) -> Status:
+        for key in self._new():
+            self.seen.add(key)
+            evaluation = load(self.store, key, Evaluation)
+            self.failed += evaluation.fitness is None
+            if "/generations/" not in key:
+                continue
+            self.generation = int(key.split("/generations/")[1].split("/")[0])
+            if evaluation.fitness is not None and evaluation.protocol == self.protocol:
+                self.best = max(self.best or 0.0, evaluation.fitness)
+        return Status(len(self.seen), self.planned, self.failed, self.best, self.generation)
+
+    def _new(self) -> Iterator[str]:
+        for key in list(self.store.list(run_prefix(self.run))):
+            if "/evaluations/" in key and key not in self.seen:
+                yield key
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _absolute(url: str) -> str:
+    return url if "://" in url else str(Path(url).resolve())
+
+
+@contextmanager
+def _environment(workers: int) -> Iterator[None]:
+    """Tells the tasks, which inherit the environment, how many processes each may use."""
+    before = os.environ.get(WORKERS_VARIABLE)
+    os.environ[WORKERS_VARIABLE] = str(max(1, workers // _PARALLEL_TASKS))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[WORKERS_VARIABLE]
+        else:
+            os.environ[WORKERS_VARIABLE] = before

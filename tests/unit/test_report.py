@@ -1,0 +1,269 @@
+"""The report: one file that needs nothing else, escapes what it quotes and survives any run."""
+
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from sample_run import (
+    baseline_candidate,
+    evaluation,
+    genome_candidate,
+    sample_config,
+    sample_run,
+)
+
+from evoptim.analysis import StageResult
+from evoptim.genome import Genome
+from evoptim.records import Candidates, Epoch, Outcome, Training
+from evoptim.report import ReportInputs, render
+from evoptim.report.candidates import MAX_ROWS
+
+SECTIONS = ("best", "generations", "lineage", "learning", "decays", "outcomes", "use")
+VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
+
+
+class Page(HTMLParser):
+    """Collects what a page is made of, and refuses unbalanced tags."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.elements, self.text = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.text.append(data)
+
+    def tags(self, name):
+        return [attrs for tag, attrs in self.elements if tag == name]
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture(scope="module")
+def run():
+    return sample_run()
+
+
+@pytest.fixture(scope="module")
+def html(run):
+    return render(run)
+
+
+def one_stage(config, *records):
+    """A run whose only stage holds these (candidate, evaluation) pairs."""
+    found = tuple(c.model_copy(update={"index": i}) for i, (c, _) in enumerate(records))
+    candidates = Candidates(protocol=config.protocol.content_id(), candidates=found)
+    return ReportInputs("r", config, (StageResult(0, candidates, tuple(e for _, e in records)),))
+
+
+def test_the_same_inputs_give_the_same_bytes(html):
+    assert render(sample_run()) == html
+
+
+def test_it_has_every_section_and_balanced_tags(html):
+    page = Page(html)
+    assert tuple(a["id"] for a in page.tags("section")) == SECTIONS
+    assert len(page.tags("h1")) == 1
+
+
+def test_it_needs_nothing_else(html):
+    page = Page(html)
+    assert not {tag for tag, _ in page.elements} & {"script", "link", "img", "iframe", "base"}
+    for _, attrs in page.elements:
+        for name in ("src", "href", "xlink:href", "data", "action", "poster"):
+            assert attrs.get(name, "#").startswith("#")
+        assert not [name for name in attrs if name.startswith("on")]
+        assert re.search(r"url\((?!#)", attrs.get("style") or "") is None
+    assert "@import" not in html
+    assert "@font-face" not in html
+    assert re.search(r"url\((?!#)", html) is None
+    assert len(html) < 2_000_000
+
+
+def test_ids_are_unique_and_every_reference_has_a_target(html):
+    page = Page(html)
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', html)) <= set(ids)
+
+
+def test_figures_and_tables_can_be_read_without_seeing_them(html):
+    page = Page(html)
+    charts = [a for a in page.tags("svg") if a.get("class") == "chart"]
+    assert len(charts) >= 6
+    assert all(a["role"] == "img" and len(a["aria-label"]) > 20 for a in charts)
+    assert all(a.get("scope") in ("col", "row") for a in page.tags("th"))
+
+
+def test_it_says_what_was_found_and_how_far_to_trust_it(run, html):
+    words, summary = Page(html).words, run.summary
+    for result in (*summary.leaders, *summary.baselines):
+        assert result.name in words
+        assert f"{100 * result.validation_accuracy:.1f}%" in words
+        assert f"{100 * result.test_accuracy:.1f}%" in words
+    assert summary.verdict.text in words
+    assert all(caveat in words for caveat in summary.caveats)
+    assert all(one.remedy in words for one in summary.outcomes)
+    assert summary.leaders[0].formula in words
+    assert summary.config in words
+
+
+def test_formulas_are_typeset(run, html):
+    assert len(Page(html).tags("math")) >= 2 * len(run.summary.leaders)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_snippet_builds_the_champion(sign):
+    config = sample_config()
+    candidate = genome_candidate("Nest ~ tanh([id(a3)][arctan(g)])", sign=sign)
+    html = render(
+        one_stage(config, (candidate, evaluation(candidate.id, config.protocol.content_id(), 0.9)))
+    )
+    snippet = next(text for text in Page(html).text if text.startswith("from evoptim"))
+    built = re.search(r"Genome\.parse\(\s*'([^']*)'\s*\)(\.with_sign\(-1\))?", snippet)
+    assert Genome.parse(built[1]).with_sign(-1 if built[2] else 1).id == candidate.id
+    assert "lr=0.01" in snippet
+    # 30 of 300 steps of the quickstart warm up.
+    assert "warmup_steps=round(0.1 * steps)" in snippet
+
+
+def test_text_from_a_run_is_escaped():
+    attack = "<script>alert(1)</script><img src=x onerror=y>\"'"
+    config = sample_config()
+    own = config.protocol.content_id()
+    good, bad = genome_candidate("None ~ tanh(arctan(g))"), genome_candidate("None ~ erf(exp(g))")
+    good = good.model_copy(update={"change": attack})
+    bad = bad.model_copy(update={"formula": attack})
+    errored = evaluation(bad.id, own, None, outcome=Outcome.ERRORED, message=attack)
+    record = evaluation(good.id, own, 0.9).model_copy(
+        update={"versions": {attack: attack}, "cost": errored.cost.model_copy(update={"device": attack})}
+    )
+    strange = baseline_candidate(attack)
+    inputs = one_stage(config, (good, record), (bad, errored), (strange, evaluation(attack, own, 0.8)))
+    page = Page(html := render(replace(inputs, run=attack, command=attack)))
+    assert "<script" not in html
+    assert "<img" not in html
+    assert not [attrs for _, attrs in page.elements if "onerror" in attrs]
+    # As text: name of the run, command, device, version, formula, message, change, baseline.
+    assert page.words.count("alert(1)") >= 8
+
+
+def test_an_initial_protocol_of_its_own_is_pointed_out():
+    words = Page(render(sample_run(sample_config(initial_protocol=True)))).words
+    assert "scored under the initial protocol, which is not comparable" in words
+
+
+@pytest.mark.parametrize(
+    ("inputs", "text"),
+    [
+        (sample_run(failure_share=1.1), "No candidate trained"),
+        (sample_run(sample_config(generations=0)), "0 generations"),
+        (sample_run(sample_config(generations=1)), "1 generation of"),
+        (sample_run(sample_config(generations=0, initial_protocol=True)), "not comparable"),
+        (sample_run(baselines=False), "No baseline was trained"),
+        (sample_run(sample_config(seeds=(0, 1, 2))), "mean of 3 seeds"),
+        (ReportInputs("r", sample_config(), ()), "No candidate was evaluated"),
+    ],
+    ids=["all-failed", "no-generation", "one", "initial-only", "no-baseline", "seeds", "empty"],
+)
+def test_runs_at_the_edge_have_a_report(inputs, text):
+    page = Page(render(inputs))
+    assert text in page.words
+    assert tuple(a["id"] for a in page.tags("section")) == SECTIONS
+
+
+def test_a_failing_baseline_says_why():
+    config = sample_config()
+    failed = evaluation("adam", config.protocol.content_id(), None, outcome=Outcome.DIVERGED)
+    page = Page(render(one_stage(config, (baseline_candidate("adam"), failed))))
+    assert f"diverged: {Outcome.DIVERGED.cause}" in page.words
+
+
+def test_curves_with_holes_are_drawn_without_nan():
+    config = sample_config()
+    candidate = genome_candidate("None ~ tanh([(a12) / (a5)][exp(g)])")
+    holes = (None, 0.5, None, 1e-3)
+    curve = tuple(
+        Epoch(
+            step=25 * (i + 1),
+            train_loss=loss,
+            train_accuracy=0.5,
+            validation_loss=loss,
+            validation_accuracy=0.1 * (i + 1),
+        )
+        for i, loss in enumerate(holes)
+    )
+    training = Training(
+        seed=0,
+        curve=curve,
+        stopped="non-finite",
+        best_epoch=3,
+        test_loss=None,
+        test_accuracy=None,
+    )
+    record = evaluation(
+        candidate.id, config.protocol.content_id(), 0.4, outcome=Outcome.COLLAPSED
+    ).model_copy(update={"trainings": (training,), "test_accuracy": None})
+    html = render(one_stage(config, (candidate, record)))
+    page = Page(html)
+    assert all("nan" not in attrs.get("d", "").lower() for attrs in page.tags("path"))
+    assert "not compared" in page.words or "No baseline" in page.words
+
+
+def test_a_very_long_formula_stays_in_its_own_box():
+    inner = "((X)*([max(a6, deriv_tanh(a10))][X]))+(X)"
+    text = "g"
+    for _ in range(2):
+        text = inner.replace("X", text)
+    candidate = genome_candidate(f"Nest ~ {text}")
+    assert len(str(candidate.formula)) > 300
+    config = sample_config()
+    html = render(
+        one_stage(config, (candidate, evaluation(candidate.id, config.protocol.content_id(), 0.9)))
+    )
+    style = html.partition("</style>")[0]
+    assert re.search(r"\.formula\{[^}]*overflow-x:auto", style)
+    assert re.search(r"\.text\{[^}]*overflow-wrap:anywhere", style)
+    # Every typeset formula lies in such a box.
+    assert len(Page(html).tags("math")) == html.count("<math")
+    assert candidate.formula in Page(html).words
+
+
+def test_ten_thousand_candidates_stay_below_four_megabytes():
+    inputs = sample_run()
+    config, own = inputs.config, inputs.config.protocol.content_id()
+    base = genome_candidate("None ~ tanh([(a13)*(a2)][arctan(((1-0.7)*g+0.7*v hat))])")
+    record = evaluation(base.id, own, 0.5)
+    count = 10_000
+    found = tuple(
+        base.model_copy(update={"index": i, "id": f"{i:016x}"}) for i in range(count)
+    )
+    records = tuple(
+        record.model_copy(update={"subject": c.id, "fitness": 0.5 + 0.4 * math.sin(c.index) ** 2})
+        for c in found
+    )
+    stage = StageResult(0, Candidates(protocol=own, candidates=found), records)
+    html = render(ReportInputs("r", config, (stage,)))
+    assert len(html) < 4_000_000
+    page = Page(html)
+    assert f"The other {count - MAX_ROWS:,} are in".replace(",", "\u202f") in page.words
+    assert html.count('scope="row" class="grow"') == MAX_ROWS
