@@ -79,6 +79,7 @@ class _World:
     config: RunConfig
     random: random.Random
     failure_share: float
+    failures: tuple[Outcome, ...]
     qualities: dict[str, float] = field(default_factory=dict)
 
 
@@ -109,11 +110,12 @@ def sample_run(
     *,
     name: str = "first-run",
     failure_share: float = 0.25,
+    failures: tuple[Outcome, ...] = _FAILURES,
     baselines: bool = True,
     seed: int = 0,
 ) -> ReportInputs:
     """A finished run of ``config``."""
-    world = _World(config or sample_config(), random.Random(seed), failure_share)
+    world = _World(config or sample_config(), random.Random(seed), failure_share, failures)
     search = world.config.search
     stages = [_baseline_stage(world)] if baselines else []
     stage = _initial_stage(world)
@@ -240,7 +242,7 @@ def _score(world: _World, candidate: Candidate, quality: float, protocol: str) -
     draw = world.random
     seconds = draw.uniform(1.5, 3.5)
     if draw.random() < world.failure_share:
-        outcome = draw.choice(_FAILURES)
+        outcome = draw.choice(world.failures)
         world.qualities[candidate.id] = 0.0
         if outcome is Outcome.MISSING:
             return None

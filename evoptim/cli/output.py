@@ -61,7 +61,7 @@ def print_summary(result: SearchResult) -> None:
         screen.print("This run was finished already: every evaluation was reused.")
     screen.print(
         f"{summary.candidates} optimizers evolved, {summary.scored} of them trained; "
-        f"{cost.steps:,} optimizer steps in {cost.seconds:,.0f} core-seconds."
+        f"{cost.steps:,} optimizer steps in {cost.core_seconds:,.0f} core-seconds."
     )
     if summary.champion is None:
         screen.print("No candidate could be trained: the report says why.")

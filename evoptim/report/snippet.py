@@ -20,8 +20,7 @@ def usage(genome: Genome, rate: float, warmup_share: float) -> str:
     sign = "" if genome.sign == 1 else ".with_sign(-1)"
     warmup = "" if warmup_share == 0.0 else f"    warmup_steps=round({warmup_share:g} * steps),\n"
     return (
-        f"from evoptim.genome import Genome\n"
-        f"from evoptim.optim import EvolvedOptimizer\n"
+        f"from evoptim import EvolvedOptimizer, Genome\n"
         f"\n"
         f"steps = epochs * len(loader)\n"
         f"genome = Genome.parse(\n    {str(genome)!r}\n){sign}\n"

@@ -39,10 +39,9 @@ def duration(seconds: float) -> str:
     """A time in its two largest units, such as ``4 min 12 s``."""
     if seconds < 9.95:
         return f"{seconds:.1f}\u202fs"
-    whole = round(seconds)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
-    if hours:
+    minutes, second = divmod(round(seconds), 60)
+    if minutes >= 60:
+        hours, minute = divmod(round(seconds / 60), 60)
         return f"{count(hours)}\u202fh {minute}\u202fmin"
     return f"{minutes}\u202fmin {second}\u202fs" if minutes else f"{second}\u202fs"
 

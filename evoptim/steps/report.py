@@ -44,7 +44,7 @@ def summary(store: str, run: str) -> dict[str, float]:
         "candidates": found.candidates,
         "candidates with a fitness": found.scored,
         "optimizer steps": found.cost.steps,
-        "core seconds": found.cost.seconds,
+        "core seconds": found.cost.core_seconds,
     }
     for name, best in (
         ("evolved", found.champion),

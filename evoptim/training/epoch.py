@@ -51,7 +51,7 @@ def train_epoch(
         training mode, as Keras reports them; or why there are none.
 
     Raises:
-        OptimizerFault: the optimizer raised.
+        CandidateError: the optimizer raised.
     """
     network.train()
     loss_sum, correct, images = torch.zeros((), dtype=torch.float64), torch.zeros(()), 0
@@ -65,7 +65,7 @@ def train_epoch(
         logits = network(inputs)
         loss = functional.cross_entropy(logits, labels)
         network.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         guarded(optimizer.step)
         meter.steps += 1
         images += len(labels)
@@ -78,7 +78,7 @@ def train_epoch(
 
 
 def measure(network: nn.Module, data: Dataset, normalise: Normalisation) -> Metrics:
-    """Loss and accuracy in evaluation mode; an image with a loss that is not finite is not correct."""
+    """Loss and accuracy in evaluation mode; an image whose loss is not finite is not correct."""
     network.eval()
     loss_sum, correct = 0.0, 0
     with torch.inference_mode():

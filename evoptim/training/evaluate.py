@@ -12,7 +12,7 @@ import torch
 from evoptim.config import Protocol
 from evoptim.records import Cost, Epoch, Evaluation, Outcome, Training
 from evoptim.tasks import Split
-from evoptim.training.fault import OptimizerFault
+from evoptim.training.fault import CandidateError
 from evoptim.training.full import train_fully
 from evoptim.training.isolation import isolated
 from evoptim.training.meter import Meter, Progress
@@ -89,7 +89,7 @@ def _train(
     for seed in setting.protocol.seeds:
         try:
             training = train_fully(setting, swept.rate, seed, meter)
-        except OptimizerFault as fault:
+        except CandidateError as fault:
             return tuple(trainings), Outcome.ERRORED, str(fault)
         trainings.append(training)
         if training.stopped == "timed-out":

@@ -23,7 +23,7 @@ _MACHINE = (
 )
 
 
-class OptimizerFault(Exception):
+class CandidateError(Exception):
     """An optimizer raised; the text is what, on one line."""
 
 
@@ -31,7 +31,7 @@ def guarded(call: Callable[[], Result]) -> Result:
     """The result of a call into an optimizer.
 
     Raises:
-        OptimizerFault: it raised. What the machine is to blame for (memory, files, the GPU) passes
+        CandidateError: it raised. What the machine is to blame for (memory, files, the GPU) passes
             through: the same candidate may well succeed elsewhere.
     """
     try:
@@ -39,7 +39,7 @@ def guarded(call: Callable[[], Result]) -> Result:
     except Exception as error:
         if isinstance(error, _MACHINE) or _NO_MEMORY in str(error):
             raise
-        raise OptimizerFault(_on_one_line(error)) from error
+        raise CandidateError(_on_one_line(error)) from error
 
 
 def _on_one_line(error: Exception) -> str:

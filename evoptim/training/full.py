@@ -27,7 +27,7 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
     weights of the best epoch.
 
     Raises:
-        OptimizerFault: the optimizer raised.
+        CandidateError: the optimizer raised.
     """
     spec = setting.protocol.training
     network = setting.network(seed)

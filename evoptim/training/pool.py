@@ -92,8 +92,8 @@ def _in_processes(
                 pipe = idle.pop()
                 busy[pipe] = index
                 _send(pipe, job)
-            for pipe in wait(list(busy)):
-                assert isinstance(pipe, Connection)
+            ready = set(wait(list(busy)))
+            for pipe in [pipe for pipe in busy if pipe in ready]:
                 index = busy.pop(pipe)
                 yield index, _receive(pipe, jobs[index].subject)
                 idle.append(pipe)

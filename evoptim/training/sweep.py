@@ -12,7 +12,7 @@ from typing import Literal
 from evoptim.config import Sweep
 from evoptim.records import Outcome, Probe
 from evoptim.training.epoch import Metrics, train_epoch
-from evoptim.training.fault import OptimizerFault, guarded
+from evoptim.training.fault import CandidateError, guarded
 from evoptim.training.meter import Meter
 from evoptim.training.setting import Setting
 
@@ -43,7 +43,7 @@ def sweep(setting: Setting, meter: Meter) -> Swept:
         for rate in group:
             try:
                 probe = _probe(setting, rate, meter)
-            except OptimizerFault as fault:
+            except CandidateError as fault:
                 return Swept(tuple(probes), None, Outcome.ERRORED, str(fault))
             probes.append(probe)
             if probe.stopped == "timed-out":

@@ -76,9 +76,7 @@ def test_a_particle_scored_again_has_one_entry_with_its_new_score_and_its_first_
     config = sample_config(initial_protocol=True)
     own, initial = config.protocol.content_id(), config.initial_protocol.content_id()
     again = stage(1, own, (TEXTS[0], 0.7, 0.2), role="particle")
-    (entry,) = build_archive(
-        "r", config, [again, stage(0, initial, (TEXTS[0], 0.9, 0.1))]
-    ).entries
+    (entry,) = build_archive("r", config, [again, stage(0, initial, (TEXTS[0], 0.9, 0.1))]).entries
     assert (entry.fitness, entry.protocol) == (0.7, own)
     assert (entry.generation, entry.candidate.role) == (0, "initial")
 
@@ -87,9 +85,7 @@ def test_a_lost_second_score_leaves_the_first_one():
     config = sample_config(initial_protocol=True)
     own, initial = config.protocol.content_id(), config.initial_protocol.content_id()
     again = stage(1, own, (TEXTS[0], "missing", None), role="particle")
-    (entry,) = build_archive(
-        "r", config, [stage(0, initial, (TEXTS[0], 0.9, 0.1)), again]
-    ).entries
+    (entry,) = build_archive("r", config, [stage(0, initial, (TEXTS[0], 0.9, 0.1)), again]).entries
     assert (entry.fitness, entry.protocol) == (0.9, initial)
 
 

@@ -43,9 +43,7 @@ def stage(generation, *rows, protocol=OWN, seeds=(0,)):
         else:
             records.append(evaluation(candidate.id, protocol, result, seeds=seeds))
     found = tuple(c.model_copy(update={"index": i}) for i, (c, _) in enumerate(rows))
-    return StageResult(
-        generation, Candidates(protocol=protocol, candidates=found), tuple(records)
-    )
+    return StageResult(generation, Candidates(protocol=protocol, candidates=found), tuple(records))
 
 
 def genome(number, **more):
@@ -197,7 +195,10 @@ def test_the_standard_error_is_the_binomial_one():
 )
 def test_the_interval_of_one_training_is_wilsons(accuracy, images, low, high):
     interval = accuracy_interval([accuracy], images)
-    assert (interval.low, interval.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert (interval.low, interval.high) == (
+        pytest.approx(low, abs=5e-5),
+        pytest.approx(high, abs=5e-5),
+    )
 
 
 def test_several_seeds_widen_the_interval_by_their_spread():

@@ -7,19 +7,20 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from evoptim.analysis import Summary
 from evoptim.config import RunConfig
+from evoptim.errors import EvoptimError
 from evoptim.records import Evaluation
 from evoptim.steps.evaluate import WORKERS_VARIABLE
 from evoptim.steps.initialise import resolve_data, write_config
 from evoptim.steps.reading import planned_evaluations
 from evoptim.store import Store, check_writable, load, open_store
 from evoptim.store.layout import log_key, report_key, run_prefix
+from evoptim.tasks.cache import cache_directory
 
 DEFAULT_STORE = "evoptim-store"
 """Folder that a search writes to where none is named."""
@@ -119,24 +120,27 @@ def _run_pipeline(
         "candidates_per_task": math.ceil(search.particles * search.children / _PARALLEL_TASKS),
     }
     progress = _Progress(store, run, config)
-    with TemporaryDirectory(prefix="evoptim-log-") as folder:
-        log = Path(folder) / "pipeline.log"
-        with (
-            _environment(workers),
-            run_local(compile_search(search.generations), arguments, log) as job,
-        ):
-            try:
-                while job.poll() is None:
-                    time.sleep(_POLL_SECONDS)
-                    if on_status is not None:
-                        on_status(progress.update())
-                job.wait()
-            finally:
-                job.stop()
-                if log.exists():
-                    store.put(log_key(run, time.strftime("%Y%m%dT%H%M%S")), log.read_bytes())
+    started = time.strftime("%Y%m%dt%H%M%S")
+    log = cache_directory() / "logs" / f"{run}-{started}.log"
+    ir = compile_search(search.generations)
+    with _environment(workers), run_local(ir, arguments, log) as job:
+        try:
+            while job.poll() is None:
+                time.sleep(_POLL_SECONDS)
+                if on_status is not None:
+                    on_status(progress.update())
+            job.wait()
+        finally:
+            job.stop()
+            _keep_log(store, log_key(run, started), log)
     if on_status is not None:
         on_status(progress.update())
+
+
+def _keep_log(store: Store, key: str, log: Path) -> None:
+    # What went wrong before must not be hidden by a store that is gone too.
+    with suppress(EvoptimError, OSError):
+        store.put(key, log.read_bytes())
 
 
 class _Progress:

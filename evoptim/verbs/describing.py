@@ -8,8 +8,8 @@ from pathlib import Path
 
 from evoptim.errors import InputError
 from evoptim.genome import Genome, StateSlot
-from evoptim.verbs.results import entry
-from evoptim.verbs.search import DEFAULT_STORE
+from evoptim.verbs.ranking import entry
+from evoptim.verbs.searching import DEFAULT_STORE
 
 _RUN_AND_RANK = re.compile(r"([a-z0-9][-a-z0-9]*):(\d{1,9})")
 _MAX_BYTES = 65_536

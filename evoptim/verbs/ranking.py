@@ -7,7 +7,7 @@ from evoptim.records import Archive, ArchiveEntry
 from evoptim.steps.report import read_inputs
 from evoptim.store import MissingObjectError, load, open_store
 from evoptim.store.layout import report_key
-from evoptim.verbs.search import DEFAULT_STORE
+from evoptim.verbs.searching import DEFAULT_STORE
 
 
 def results(run: str, store: str = DEFAULT_STORE) -> Archive:

@@ -6,7 +6,7 @@ from evoptim.report import render
 from evoptim.steps.report import read_inputs
 from evoptim.store import open_store
 from evoptim.store.layout import report_key
-from evoptim.verbs.search import DEFAULT_STORE
+from evoptim.verbs.searching import DEFAULT_STORE
 
 
 def make_report(run: str, store: str = DEFAULT_STORE) -> str:
