@@ -42,7 +42,8 @@ class Outcome(str, Enum):
 _CAUSES: dict[Outcome, tuple[str, str]] = {
     Outcome.TRAINED: ("The full training ran to its last epoch.", "None needed."),
     Outcome.DIVERGED: (
-        "The loss became NaN or infinite at every rate of the sweep.",
+        "The loss became NaN or infinite at every rate of the sweep, or before the full training "
+        "completed an epoch.",
         "Add smaller rates to the sweep, or bound the update with a clipping operator.",
     ),
     Outcome.UNTRAINABLE: (
@@ -89,10 +90,11 @@ class Epoch(Value):
 
     step: int
     """Optimizer steps taken so far."""
-    train_loss: float | None
-    """Mean cross-entropy over the epoch's batches, in nats; None if it is not finite."""
+    train_loss: float
+    """Mean cross-entropy over the epoch's images, in nats, in training mode."""
     train_accuracy: float
     validation_loss: float | None
+    """None if it is not finite."""
     validation_accuracy: float
 
 

@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evoptim.analysis import Images, StageResult
-from evoptim.config import RunConfig, SearchSpec, preset
+from evoptim.config import (
+    FullTraining,
+    ModelSpec,
+    Protocol,
+    RunConfig,
+    ScheduleSpec,
+    SearchSpec,
+    Sweep,
+    TaskSpec,
+)
 from evoptim.genome import Genome
 from evoptim.records import (
     Candidate,
@@ -30,6 +39,28 @@ from evoptim.records import (
 from evoptim.report import ReportInputs
 
 IMAGES = Images(train=997, validation=400, test=400)
+
+_PROTOCOL = Protocol(
+    task=TaskSpec(name="digits", train=997, validation=400, test=400),
+    model=ModelSpec(base_width=8),
+    batch_size=64,
+    sweep=Sweep(
+        rates=((10.0, 1e-2, 1e-5), (1.0, 0.1, 1e-3, 1e-4)),
+        epochs=4,
+        steps_per_epoch=12,
+        schedule=ScheduleSpec(total_steps=48, warmup_steps=6),
+        give_up_epoch=3,
+        give_up_accuracy=0.15,
+        minimum_accuracy=0.25,
+    ),
+    training=FullTraining(
+        epochs=12,
+        steps_per_epoch=25,
+        schedule=ScheduleSpec(total_steps=300, warmup_steps=30),
+        give_up_epoch=4,
+        give_up_accuracy=0.25,
+    ),
+)
 
 _OUTER = (
     "bessel_i1e(X)",
@@ -83,7 +114,7 @@ class _World:
     qualities: dict[str, float] = field(default_factory=dict)
 
 
-def sample_config(  # noqa: D103
+def sample_config(
     *,
     initial: int = 24,
     generations: int = 4,
@@ -92,13 +123,12 @@ def sample_config(  # noqa: D103
     seeds: tuple[int, ...] = (0,),
     initial_protocol: bool = False,
 ) -> RunConfig:
-    base = preset("quickstart")
-    protocol = base.protocol.model_copy(update={"seeds": seeds})
+    protocol = _PROTOCOL.model_copy(update={"seeds": seeds})
     return RunConfig(
         search=SearchSpec(
             initial=initial, particles=particles, children=children, generations=generations
         ),
-        initial_protocol=base.protocol.model_copy(update={"batch_size": 32})
+        initial_protocol=_PROTOCOL.model_copy(update={"batch_size": 32})
         if initial_protocol
         else None,
         protocol=protocol,
@@ -272,7 +302,7 @@ def _score(world: _World, candidate: Candidate, quality: float, protocol: str) -
 def _stage(world: _World, generation: int, found: list[Candidate], protocol: str) -> StageResult:
     records = []
     for candidate in found:
-        before = world.qualities.get(candidate.parent or "", 0.0)
+        before = world.qualities.get(candidate.parent or candidate.id, 0.0)
         if candidate.role == "initial":
             quality = 0.95 - abs(world.random.gauss(0.0, 0.09))
         else:

@@ -72,26 +72,29 @@ def quickstart_protocol(task: TaskName = "digits") -> Protocol:
 
 
 def _digits_protocol() -> Protocol:
+    # Few images to train on, or every optimizer that works at all would reach 98 %; most of the
+    # others validate, so that few candidates tie. Two seeds halve the variance of chance.
     return Protocol(
-        task=TaskSpec(name="digits", train=997, validation=400, test=400),
+        task=TaskSpec(name="digits", train=250, validation=1_000, test=547),
         model=ModelSpec(base_width=8),
-        batch_size=64,
+        batch_size=32,
         sweep=Sweep(
             rates=PAPER_RATES,
             epochs=4,
-            steps_per_epoch=12,
-            schedule=ScheduleSpec(total_steps=48, warmup_steps=6),
+            steps_per_epoch=15,
+            schedule=ScheduleSpec(total_steps=60, warmup_steps=6),
             give_up_epoch=3,
-            give_up_accuracy=0.15,
-            minimum_accuracy=0.25,
+            give_up_accuracy=0.2,
+            minimum_accuracy=0.3,
         ),
         training=FullTraining(
-            epochs=12,
+            epochs=16,
             steps_per_epoch=25,
-            schedule=ScheduleSpec(total_steps=300, warmup_steps=30),
-            give_up_epoch=4,
-            give_up_accuracy=0.25,
+            schedule=ScheduleSpec(total_steps=400, warmup_steps=40),
+            give_up_epoch=5,
+            give_up_accuracy=0.3,
         ),
+        seeds=(0, 1),
     )
 
 

@@ -19,8 +19,8 @@ class ReportInputs:
     stages: tuple[StageResult, ...]
     """The baselines and every generation that has been evaluated, in any order."""
     populations: tuple[Population, ...] = ()
-    images: Images = Images()
-    """How many images the task really had, where that is known."""
+    images: Images | None = None
+    """How many images the task really had; None if that is not known."""
     parameters: int | None = None
     """Trainable parameters of the model, if known."""
     reused: int | None = None

@@ -9,6 +9,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -24,7 +25,7 @@ and on a phone (one), so that text keeps its size on both."""
 
 FONT_SIZE = 13.0
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "evoptim",
     "text.parse_math": False,
@@ -63,8 +64,10 @@ _COLOURS = {colour.light: f"var(--{name})" for name, colour in PALETTE.items()}
 def canvas(height: float) -> Iterator[tuple[Figure, Axes]]:
     """An empty figure of the report's style, ``height`` units high, with one pair of axes."""
     # From the defaults, so that a reader's own matplotlibrc changes nothing.
-    defaults = {k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith("backend")}
-    with mpl.rc_context({**defaults, **_STYLE}):
+    style: dict[Any, Any] = {
+        key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")
+    }
+    with mpl.rc_context(style | _STYLE):
         figure = Figure(figsize=(WIDTH / 72, height / 72))
         yield figure, figure.add_subplot()
 

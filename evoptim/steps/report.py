@@ -105,10 +105,11 @@ def _write_champion(store: Store, inputs: ReportInputs) -> None:
     entries = inputs.archive.entries
     if champion is None or champion.rate is None or entries[0].candidate.gene is None:
         return
-    document = entries[0].candidate.gene
-    text = json.dumps(document, sort_keys=True, indent=1) + "\n"
+    # The canonical form: what takes part in the update, without dormant material.
+    genome = Genome.from_json(entries[0].candidate.gene).canonical()
+    text = json.dumps(genome.to_json(), sort_keys=True, indent=1) + "\n"
     store.put(report_key(inputs.run, "champion.json"), text.encode())
     schedule = inputs.config.protocol.training.schedule
     share = schedule.warmup_steps / schedule.total_steps
-    source = module(Genome.from_json(document), inputs.run, champion.rate, share)
+    source = module(genome, inputs.run, champion.rate, share)
     store.put(report_key(inputs.run, "champion.py"), source.encode())

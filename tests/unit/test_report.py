@@ -142,7 +142,7 @@ def test_the_snippet_builds_the_champion(sign):
     built = re.search(r"Genome\.parse\(\s*'([^']*)'\s*\)(\.with_sign\(-1\))?", snippet)
     assert Genome.parse(built[1]).with_sign(-1 if built[2] else 1).id == candidate.id
     assert "lr=0.01" in snippet
-    # 30 of 300 steps of the quickstart warm up.
+    # 30 of 300 steps of the sample warm up.
     assert "warmup_steps=round(0.1 * steps)" in snippet
 
 
@@ -184,7 +184,7 @@ def test_an_initial_protocol_of_its_own_is_pointed_out():
             sample_run(failures=(Outcome.DIVERGED, Outcome.MISSING), failure_share=1.0),
             "No candidate trained",
         ),
-        (sample_run(sample_config(generations=0)), "0 generations"),
+        (sample_run(sample_config(generations=0)), "24 random optimizers: 24 candidate"),
         (sample_run(sample_config(generations=1)), "1 generation of"),
         (sample_run(sample_config(generations=0, initial_protocol=True)), "not comparable"),
         (sample_run(baselines=False), "No baseline was trained"),

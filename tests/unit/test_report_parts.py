@@ -1,15 +1,15 @@
 """Formulas and numbers as the report writes them."""
 
 import pytest
-from evoptim.report.formula import mathml
-from evoptim.report.palette import PALETTE, css_variables
-from evoptim.report.parentheses import tidy
-from evoptim.report.wording import count, duration, interval, percent, plural, points, rate
 
 from evoptim.analysis import Interval
 from evoptim.decay import DECAY_OPERATORS, PRIMITIVES
 from evoptim.operands import OPERANDS
 from evoptim.operators import BINARY, UNARY
+from evoptim.report.formula import mathml
+from evoptim.report.palette import PALETTE, css_variables
+from evoptim.report.parentheses import tidy
+from evoptim.report.wording import count, duration, interval, percent, plural, points, rate
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,13 @@ def test_everything_in_the_search_space_can_be_typeset(latex):
 
 
 def test_names_of_functions_are_identifiers_and_hats_stay_above_their_letter():
-    assert "<mi>erf</mi>" in mathml(r"\operatorname{erf}(\hat v)")
+    assert '<mi mathvariant="normal">erf</mi>' in mathml(r"\operatorname{erf}(\hat v)")
     assert '<mo stretchy="false">&#x002C6;</mo>' in mathml(r"\hat v")
+
+
+def test_a_minus_that_negates_is_no_infix():
+    assert '<mo form="prefix">&#x02212;</mo>' in mathml("f(-g)")
+    assert "prefix" not in mathml("g-w")
 
 
 def test_numbers_are_written_in_one_way():

@@ -14,7 +14,7 @@ from evoptim.report.svg import canvas, inline
 
 
 def fitness_figure(points: Sequence[GenerationPoint], best_baseline: Result | None) -> Markup:
-    """Draw the generations that have a scored candidate; those under another protocol stand apart."""
+    """Draw the generations that have a scored candidate; hollow under the initial protocol."""
     comparable = [p for p in points if p.comparable and p.median is not None]
     initial = [p for p in points if not p.comparable and p.median is not None]
     with canvas(300) as (figure, axes):
