@@ -10,6 +10,7 @@ Source: Morgan & Hougen, arXiv 2404.06679, and their program (start, target, thr
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,21 +50,31 @@ class _Sphere:
 
     start: Tensor
     target: Tensor
-    rates: tuple[Tensor, ...]
-    coefficients: tuple[float, ...]
+    slope: Tensor
+    """-2 target: the gradient is 2 w - 2 target, which rounds as 2 (w - target) does."""
+    rates: dict[int, tuple[Tensor, ...]]
+    """Signed rates of every lane, by the sign of the canonical form and by step."""
+    coefficients: tuple[Tensor, ...]
 
 
 @functools.lru_cache(maxsize=1)
 def _sphere() -> _Sphere:
-    lanes = torch.tensor([[-sign * rate] for sign in (1, -1) for rate in RATES])
+    lanes = _float32([[-sign * rate] for sign in (1, -1) for rate in RATES])
+    factors = [learning_rate_factor(step, STEPS, WARMUP_STEPS, 0) for step in range(STEPS)]
     return _Sphere(
-        start=torch.tensor(START).repeat(len(lanes), 1),
-        target=torch.tensor(TARGET),
-        rates=tuple(
-            lanes * learning_rate_factor(step, STEPS, WARMUP_STEPS, 0) for step in range(STEPS)
-        ),
-        coefficients=tuple(momentum_factor(step, STEPS, WARMUP_STEPS, 0) for step in range(STEPS)),
+        start=_float32(START).repeat(len(lanes), 1),
+        target=_float32(TARGET),
+        slope=-2.0 * _float32(TARGET),
+        rates={sign: tuple(sign * lanes * factor for factor in factors) for sign in (1, -1)},
+        coefficients=_float32(
+            [momentum_factor(step, STEPS, WARMUP_STEPS, 0) for step in range(STEPS)]
+        ).unbind(),
     )
+
+
+# Whatever the caller's default type is: the verdicts are those of float32.
+def _float32(values: Sequence[object]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)
 
 
 def check_integrity(genome: Genome | str, seed: int = 0) -> IntegrityResult:
@@ -81,16 +92,16 @@ def check_integrity(genome: Genome | str, seed: int = 0) -> IntegrityResult:
     sphere = _sphere()
     weight = sphere.start.clone()
     state: dict[str, Tensor] = {}
-    decays = program.decay_values(STEPS)
+    decays = [row.unbind() for row in _float32(program.decay_values(STEPS))]
+    rates = sphere.rates[program.sign]
     draw = _uniform(seed)
     with torch.inference_mode():
         for step in range(STEPS - 1):
-            gradient = (weight - sphere.target).mul_(2.0)
+            gradient = torch.add(sphere.slope, weight, alpha=2.0)
             update = update_direction(
                 program, gradient, weight, state, step + 1, decays[step], (-1,), draw
             )
-            signed = sphere.rates[step] if program.sign == 1 else -sphere.rates[step]
-            move(program.momentum, weight, update, signed, sphere.coefficients[step], state)
+            move(program.momentum, weight, update, rates[step], sphere.coefficients[step], state)
         losses: list[float] = (weight - sphere.target).square().sum(-1).tolist()
     lanes = [(sign, rate) for sign in (1, -1) for rate in RATES]
     rows = tuple((sign, rate, loss) for (sign, rate), loss in zip(lanes, losses, strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -21,8 +20,8 @@ class Series:
     steps: tuple[int, ...]
     validation_accuracy: tuple[float, ...]
     """Mean over the seeds that got to that step, as fractions."""
-    train_loss: tuple[float | None, ...]
-    """Mean over seeds, in nats; None where a loss was not finite."""
+    train_loss: tuple[float, ...]
+    """Likewise, in nats."""
 
 
 def build_series(inputs: ReportInputs) -> tuple[Series, ...]:
@@ -47,10 +46,5 @@ def _series(inputs: ReportInputs, result: Result, line: Line) -> Series:
         validation_accuracy=tuple(
             fmean(epoch.validation_accuracy for epoch in by_step[step]) for step in steps
         ),
-        train_loss=tuple(_mean_loss(by_step[step]) for step in steps),
+        train_loss=tuple(fmean(epoch.train_loss for epoch in by_step[step]) for step in steps),
     )
-
-
-def _mean_loss(epochs: Sequence[Epoch]) -> float | None:
-    losses = [epoch.train_loss for epoch in epochs if epoch.train_loss is not None]
-    return fmean(losses) if len(losses) == len(epochs) else None

@@ -6,6 +6,7 @@ tensor, the integrity check on many copies of one small problem at once.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
@@ -52,7 +53,7 @@ def update_direction(
     weight: Tensor,
     state: MutableMapping[str, Tensor],
     count: int,
-    decays: Sequence[float],
+    decays: Sequence[float | Tensor],
     dims: tuple[int, ...],
     draw: Uniform,
 ) -> Tensor:
@@ -64,7 +65,8 @@ def update_direction(
         weight: The weights, same shape.
         state: Tensors kept between steps; missing ones are made, those there change in place.
         count: Number of gradients seen, this one included.
-        decays: This step's factor of every decay function of the program.
+        decays: This step's factor of every decay function of the program, as numbers or as
+            tensors without dimensions.
         dims: Dimensions that make up one weight tensor.
         draw: Source of uniform random numbers, by node.
 
@@ -93,7 +95,18 @@ def _average(name: Average, gradient: Tensor, state: MutableMapping[str, Tensor]
     power = POWERS[name]
     signal = gradient if power == 1 else gradient.pow(power)
     # Not lerp: where an average has overflowed it must stay infinite rather than become NaN.
-    return slot(state, name, gradient).mul_(BETAS[name]).add_(signal, alpha=1.0 - BETAS[name])
+    average = slot(state, name, gradient).mul_(constant(BETAS[name], gradient.dtype))
+    return average.add_(signal, alpha=1.0 - BETAS[name])
+
+
+@functools.lru_cache(maxsize=64)
+def constant(value: float, dtype: torch.dtype) -> Tensor:
+    """``value`` as a tensor without dimensions, to be combined with tensors of ``dtype``.
+
+    On small tensors a Python number costs three times the arithmetic itself. Half precision keeps
+    a float32 factor: rounded to bfloat16, 0.999 would be 1.
+    """
+    return torch.tensor(value, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def move(
@@ -101,7 +114,7 @@ def move(
     weight: Tensor,
     update: Tensor,
     rate: float | Tensor,
-    coefficient: float,
+    coefficient: float | Tensor,
     state: MutableMapping[str, Tensor],
 ) -> None:
     """Change ``weight`` in place by one step of ``update``.
@@ -112,7 +125,7 @@ def move(
         update: u, same shape.
         rate: The *signed* rate that multiplies u: -sign * eta, a number or a tensor that
             broadcasts.
-        coefficient: mu.
+        coefficient: mu, a number or a tensor without dimensions.
         state: Holds the momentum buffer.
     """
     if momentum is Momentum.NONE:

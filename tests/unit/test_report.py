@@ -206,19 +206,19 @@ def test_a_failing_baseline_says_why():
     assert f"diverged: {Outcome.DIVERGED.cause}" in page.words
 
 
-def test_curves_with_holes_are_drawn_without_nan():
+def test_curves_with_leaps_and_zeros_are_drawn_without_nan():
     config = sample_config()
     candidate = genome_candidate("None ~ tanh([(a12) / (a5)][exp(g)])")
-    holes = (None, 0.5, None, 1e-3)
+    losses = (1e30, 0.5, 0.0, 1e-3)
     curve = tuple(
         Epoch(
             step=25 * (i + 1),
             train_loss=loss,
             train_accuracy=0.5,
-            validation_loss=loss,
+            validation_loss=None,
             validation_accuracy=0.1 * (i + 1),
         )
-        for i, loss in enumerate(holes)
+        for i, loss in enumerate(losses)
     )
     training = Training(
         seed=0,

@@ -13,6 +13,9 @@ from evoptim.report.palette import light
 from evoptim.report.series import Series
 from evoptim.report.svg import canvas, inline
 
+LOSS_BAR = 20.0
+"""Nats: far above chance (2.3 for ten classes). A single leap must not flatten every curve."""
+
 
 def accuracy_figure(series: Sequence[Series]) -> Markup:
     """Draw validation accuracy over steps."""
@@ -34,9 +37,10 @@ def loss_figure(series: Sequence[Series]) -> Markup:
     """Draw training loss over steps, on a logarithmic axis."""
     with canvas(310) as (figure, axes):
         for one in series:
-            positive = (v if v is not None and v > 0.0 else math.nan for v in one.train_loss)
-            _line(axes, one, list(positive))
+            _line(axes, one, [loss if loss > 0.0 else math.nan for loss in one.train_loss])
         axes.set_yscale("log")
+        if min((loss for one in series for loss in one.train_loss), default=LOSS_BAR) < LOSS_BAR:
+            axes.set_ylim(top=min(axes.get_ylim()[1], LOSS_BAR))
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
