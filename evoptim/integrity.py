@@ -18,7 +18,7 @@ from torch import Tensor
 
 from evoptim.genome import Genome
 from evoptim.schedule import learning_rate_factor, momentum_factor
-from evoptim.update import Uniform, compile_genome, move, update_direction
+from evoptim.update import Program, Uniform, compile_genome, move, update_direction
 
 START = (1.1, 0.9, 1.1, 0.9, 1.0)
 TARGET = (0.5, 1.5, -0.3, -1.2, 0.75)
@@ -72,6 +72,12 @@ def _sphere() -> _Sphere:
     )
 
 
+def _decays(program: Program) -> list[tuple[Tensor, ...]]:
+    """The factors of every decay function, ``[step][decay]``, without dimensions."""
+    columns = [_float32(decay.values(STEPS)).unbind() for decay in program.decays]
+    return list(zip(*columns, strict=True)) or [()] * STEPS
+
+
 # Whatever the caller's default type is: the verdicts are those of float32.
 def _float32(values: Sequence[object]) -> Tensor:
     return torch.tensor(values, dtype=torch.float32)
@@ -92,7 +98,7 @@ def check_integrity(genome: Genome | str, seed: int = 0) -> IntegrityResult:
     sphere = _sphere()
     weight = sphere.start.clone()
     state: dict[str, Tensor] = {}
-    decays = [row.unbind() for row in _float32(program.decay_values(STEPS))]
+    decays = _decays(program)
     rates = sphere.rates[program.sign]
     draw = _uniform(seed)
     with torch.inference_mode():

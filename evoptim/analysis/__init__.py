@@ -4,7 +4,13 @@ from evoptim.analysis.archive import build_archive, champion, leaders
 from evoptim.analysis.cost import SearchCost, search_cost
 from evoptim.analysis.curves import GenerationPoint, generation_curve
 from evoptim.analysis.lineage import Step, champion_lineage
-from evoptim.analysis.noise import Interval, accuracy_interval, standard_error
+from evoptim.analysis.noise import (
+    Interval,
+    Spread,
+    accuracy_interval,
+    pooled_spread,
+    standard_error,
+)
 from evoptim.analysis.outcomes import (
     GenerationOutcomes,
     OutcomeCount,
@@ -26,6 +32,7 @@ __all__ = [
     "Result",
     "Scored",
     "SearchCost",
+    "Spread",
     "StageResult",
     "Step",
     "Summary",
@@ -39,6 +46,7 @@ __all__ = [
     "generation_curve",
     "leaders",
     "outcomes_by_generation",
+    "pooled_spread",
     "search_cost",
     "standard_error",
     "summarise",

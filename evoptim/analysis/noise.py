@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from statistics import NormalDist, fmean, stdev
+from collections.abc import Iterable, Sequence
+from statistics import NormalDist, fmean, variance
 
 from scipy.special import stdtrit
 
@@ -31,24 +31,55 @@ def standard_error(accuracy: float, images: int) -> float:
     return math.sqrt(accuracy * (1.0 - accuracy) / images)
 
 
-def accuracy_interval(accuracies: Sequence[float], images: int) -> Interval:
+class Spread(Value):
+    """How much the accuracy of one optimizer varies from one training seed to another."""
+
+    deviation: float
+    """Standard deviation over seeds, as a fraction."""
+    degrees: int
+    """Degrees of freedom behind it."""
+
+
+def pooled_spread(groups: Iterable[Sequence[float]]) -> Spread | None:
+    """The common standard deviation within groups, as in an analysis of variance.
+
+    Two or three seeds say next to nothing about the spread of one optimizer; those of all
+    optimizers that are compared say enough, if their spreads are alike.
+
+    Args:
+        groups: for each optimizer, its accuracy under each seed.
+
+    Returns:
+        None if no optimizer was trained twice.
+    """
+    repeated = [group for group in groups if len(group) > 1]
+    degrees = sum(len(group) - 1 for group in repeated)
+    if degrees == 0:
+        return None
+    squares = math.fsum(variance(group) * (len(group) - 1) for group in repeated)
+    return Spread(deviation=math.sqrt(squares / degrees), degrees=degrees)
+
+
+def accuracy_interval(
+    accuracies: Sequence[float], images: int, spread: Spread | None = None
+) -> Interval:
     """The interval of the mean accuracy of trainings under different seeds.
 
-    One training: Wilson's score interval (1927), which covers the choice of images only. Several:
-    Student's interval of the mean over the seeds is added in quadrature. The seeds share their
-    images, so that the first part does not shrink with their number.
+    Wilson's score interval (1927) covers the choice of images. It does not shrink with the number
+    of seeds, which share their images. Student's interval of the mean over the seeds is added in
+    quadrature.
 
     Args:
         accuracies: one for each seed, as fractions; at least one.
         images: how many images each was measured on.
+        spread: the spread over seeds; None leaves it out.
     """
     mean = fmean(accuracies)
     wilson = _wilson(mean, images)
-    seeds = len(accuracies)
-    if seeds == 1:
+    if spread is None:
         return wilson
-    t = float(stdtrit(seeds - 1, 0.5 + CONFIDENCE / 2))
-    between_seeds = t * stdev(accuracies) / math.sqrt(seeds)
+    t = float(stdtrit(spread.degrees, 0.5 + CONFIDENCE / 2))
+    between_seeds = t * spread.deviation / math.sqrt(len(accuracies))
     return Interval(
         low=max(0.0, mean - math.hypot(mean - wilson.low, between_seeds)),
         high=min(1.0, mean + math.hypot(wilson.high - mean, between_seeds)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import stdev
 
-from evoptim.analysis.noise import Interval, accuracy_interval
+from evoptim.analysis.noise import Interval, Spread, accuracy_interval
 from evoptim.config import Value
 from evoptim.records import ArchiveEntry, Evaluation, Outcome
 
@@ -49,29 +49,50 @@ class Result(Value):
     steps: int
 
 
-def build_result(
-    name: str,
-    entry: ArchiveEntry,
-    evaluation: Evaluation | None,
-    validation_images: int | None,
-    test_images: int | None,
-) -> Result:
+class Seeds(Value):
+    """The accuracies of one optimizer under each training seed, as fractions."""
+
+    validation: tuple[float, ...]
+    """At the best epoch of each training that has one."""
+    test: tuple[float, ...]
+    """At the same epochs."""
+    trainings: int
+
+    @staticmethod
+    def of(evaluation: Evaluation | None) -> Seeds:
+        """Those of a record; none if it is missing."""
+        trainings = evaluation.trainings if evaluation else ()
+        return Seeds(
+            validation=tuple(
+                training.curve[training.best_epoch].validation_accuracy
+                for training in trainings
+                if training.best_epoch is not None
+            ),
+            test=tuple(t.test_accuracy for t in trainings if t.test_accuracy is not None),
+            trainings=len(trainings),
+        )
+
+
+class Noise(Value):
+    """What the intervals of all compared optimizers share."""
+
+    validation_images: int | None
+    """How many images fitness was measured on; None leaves its intervals out."""
+    test_images: int | None
+    """Likewise for the images that were kept out of every selection."""
+    validation_spread: Spread | None
+    test_spread: Spread | None
+
+
+def build_result(name: str, entry: ArchiveEntry, seeds: Seeds, noise: Noise) -> Result:
     """Put an archive entry beside the intervals of its accuracies.
 
     Args:
         name: how the report calls it.
         entry: its place in the archive.
-        evaluation: the record behind the entry; None if it is missing.
-        validation_images: how many images fitness was measured on; None leaves intervals out.
-        test_images: how many images were kept out of every selection; likewise.
+        seeds: its accuracies under each seed.
+        noise: what its intervals share with those of the others.
     """
-    trainings = evaluation.trainings if evaluation else ()
-    validation = [
-        training.curve[training.best_epoch].validation_accuracy
-        for training in trainings
-        if training.best_epoch is not None
-    ]
-    test = [t.test_accuracy for t in trainings if t.test_accuracy is not None]
     return Result(
         name=name,
         id=entry.candidate.id,
@@ -83,17 +104,21 @@ def build_result(
         rate=entry.rate,
         validation_accuracy=entry.fitness,
         validation_loss=entry.validation_loss,
-        validation_interval=_interval(validation, len(trainings), validation_images),
+        validation_interval=_interval(
+            seeds.validation, seeds.trainings, noise.validation_images, noise.validation_spread
+        ),
         test_accuracy=entry.test_accuracy,
-        test_interval=_interval(test, len(trainings), test_images),
-        seeds=len(trainings),
-        test_deviation=stdev(test) if len(test) > 1 else None,
+        test_interval=_interval(seeds.test, seeds.trainings, noise.test_images, noise.test_spread),
+        seeds=seeds.trainings,
+        test_deviation=stdev(seeds.test) if len(seeds.test) > 1 else None,
         steps=entry.steps,
     )
 
 
-def _interval(by_seed: list[float], seeds: int, images: int | None) -> Interval | None:
+def _interval(
+    by_seed: tuple[float, ...], trainings: int, images: int | None, spread: Spread | None
+) -> Interval | None:
     # A seed without an accuracy leaves no mean to put an interval around.
-    if images is None or not by_seed or len(by_seed) < seeds:
+    if images is None or not by_seed or len(by_seed) < trainings:
         return None
-    return accuracy_interval(by_seed, images)
+    return accuracy_interval(by_seed, images, spread)

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from evoptim.analysis.archive import build_archive, leaders
 from evoptim.analysis.cost import SearchCost, search_cost
-from evoptim.analysis.noise import standard_error
+from evoptim.analysis.noise import pooled_spread, standard_error
 from evoptim.analysis.outcomes import OutcomeCount, count_outcomes
-from evoptim.analysis.result import BASELINE_NAMES, Result, build_result
+from evoptim.analysis.result import BASELINE_NAMES, Noise, Result, Seeds, build_result
 from evoptim.analysis.stage import StageResult
 from evoptim.analysis.verdict import Verdict, compare
 from evoptim.config import RunConfig, Value
-from evoptim.records import Evaluation
+from evoptim.records import Archive, Evaluation
 
 LEADERS = 5
 """How many of the best evolved optimizers a summary holds."""
@@ -84,20 +84,7 @@ def summarise(
     images = images or Images()
     archive = build_archive(run, config, stages)
     records = _records(stages)
-
-    def result(name: str, entry_index: int, *, baseline: bool) -> Result:
-        entry = (archive.baselines if baseline else archive.entries)[entry_index]
-        record = records.get((entry.candidate.id, entry.protocol))
-        return build_result(name, entry, record, images.validation, images.test)
-
-    best = tuple(
-        result(f"Evolved {place + 1}", place, baseline=False)
-        for place in range(len(leaders(archive, LEADERS)))
-    )
-    rivals = tuple(
-        result(BASELINE_NAMES.get(entry.candidate.id, entry.candidate.id), place, baseline=True)
-        for place, entry in enumerate(archive.baselines)
-    )
+    best, rivals = _results(archive, records, images)
     scored = sum(entry.fitness is not None for entry in archive.entries)
     return Summary(
         run=run,
@@ -118,6 +105,28 @@ def summarise(
         verdict=compare(best[0] if best else None, rivals),
         caveats=_caveats(best, scored, config, images),
     )
+
+
+def _results(
+    archive: Archive, records: dict[tuple[str, str], Evaluation], images: Images
+) -> tuple[tuple[Result, ...], tuple[Result, ...]]:
+    """The leaders and the baselines, with intervals that share one spread over seeds."""
+    best = leaders(archive, LEADERS)
+    compared = (*best, *archive.baselines)
+    seeds = [Seeds.of(records.get((each.candidate.id, each.protocol))) for each in compared]
+    noise = Noise(
+        validation_images=images.validation,
+        test_images=images.test,
+        validation_spread=pooled_spread(each.validation for each in seeds),
+        test_spread=pooled_spread(each.test for each in seeds),
+    )
+    names = [f"Evolved {place}" for place in range(1, len(best) + 1)]
+    names += [BASELINE_NAMES.get(b.candidate.id, b.candidate.id) for b in archive.baselines]
+    results = tuple(
+        build_result(name, entry, own, noise)
+        for name, entry, own in zip(names, compared, seeds, strict=True)
+    )
+    return results[: len(best)], results[len(best) :]
 
 
 def _records(stages: Iterable[StageResult]) -> dict[tuple[str, str], Evaluation]:
@@ -177,5 +186,5 @@ def _seeds(seeds: tuple[int, ...]) -> str:
     return (
         f"Each optimizer was trained under {len(seeds)} seeds "
         f"({', '.join(str(seed) for seed in seeds)}): the 95% intervals cover the choice of "
-        f"images and the spread over seeds."
+        f"images and the spread over seeds, taken to be alike for all optimizers of the table."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from evoptim.config import MutationProbabilities, SamplingProbabilities
+from evoptim.errors import InputError
 from evoptim.genome import MAX_HIDDEN, Genome
 from evoptim.mutation.changes import (
     Odds,
@@ -31,6 +32,9 @@ class Mutant:
     """What changed, in words."""
 
 
+_ATTEMPTS = 5_000
+"""Far more than any mutation needs that is possible at all."""
+
 _KINDS = {
     "operator": change_operator,
     "connection": change_connection,
@@ -50,16 +54,23 @@ def mutate(
 
     A genome with fewer than five hidden nodes is first given dormant ones, freshly drawn, so
     that connections have somewhere to go.
+
+    Raises:
+        InputError: the probabilities leave nothing to change.
     """
     odds = Odds(mutation or MutationProbabilities(), sampling or SamplingProbabilities())
     parent = with_dormant_nodes(genome, rng, odds.sampling).with_sign(1)
     weights = {kind: getattr(odds.mutation, kind) for kind in _KINDS}
-    while True:
+    for _ in range(_ATTEMPTS):
         at = rng.choice([*parent.order, ROOT])
         kind = choose(rng, _KINDS, weights)
         changed = _KINDS[kind](parent, at, rng, odds)
         if changed is not None and is_legal(changed[0]):
             return Mutant(changed[0], kind, changed[1])
+    raise InputError(
+        f"no mutation of {parent} is possible: {_ATTEMPTS} attempts gave nothing legal; give more "
+        "weight to other kinds in search.mutation, or allow more in search.sampling"
+    )
 
 
 def with_dormant_nodes(genome: Genome, rng: Random, how: SamplingProbabilities) -> Genome:

@@ -27,7 +27,7 @@ def module(genome: Genome, run: str, rate: float, warmup_share: float) -> str:
         f"\n"
         f"\n"
         f"def optimizer(params, total_steps, lr={rate!r}, warmup_share={warmup_share!r}):\n"
-        f'    """Train ``params`` for ``total_steps`` steps; the defaults are those of the run."""\n'
+        f'    """Train ``params`` for ``total_steps`` steps; defaults are those of the run."""\n'
         f"    warmup_steps = round(warmup_share * total_steps)\n"
         f"    return EvolvedOptimizer(\n"
         f"        params, GENOME, lr=lr, total_steps=total_steps, warmup_steps=warmup_steps\n"

@@ -14,6 +14,7 @@ from sample_run import (
 
 from evoptim.analysis import (
     Images,
+    Spread,
     StageResult,
     Summary,
     accuracy_interval,
@@ -22,6 +23,7 @@ from evoptim.analysis import (
     count_outcomes,
     generation_curve,
     outcomes_by_generation,
+    pooled_spread,
     search_cost,
     standard_error,
     summarise,
@@ -201,13 +203,21 @@ def test_the_interval_of_one_training_is_wilsons(accuracy, images, low, high):
     )
 
 
-def test_several_seeds_widen_the_interval_by_their_spread():
+def test_the_spread_over_seeds_is_pooled_over_optimizers():
+    spread = pooled_spread([(0.5, 0.5), (0.49, 0.51), (0.9,)])
+    # Squares about the means: 0 + 2e-4, over 1 + 1 degrees of freedom.
+    assert (spread.deviation, spread.degrees) == (pytest.approx(0.01), 2)
+    assert pooled_spread([(0.5,), ()]) is None
+
+
+def test_the_spread_over_seeds_widens_the_interval():
     one = accuracy_interval([0.5], 100)
-    same = accuracy_interval([0.5, 0.5], 100)
-    assert (same.low, same.high) == pytest.approx((one.low, one.high), abs=1e-12)
-    spread = accuracy_interval([0.49, 0.51], 100)
-    # Student's t at 1 degree of freedom is 12.7062; sd / sqrt(2) = 0.01.
-    assert spread.high - 0.5 == pytest.approx(math.hypot(one.high - 0.5, 0.127062), abs=1e-6)
+    spread = Spread(deviation=0.01, degrees=2)
+    wide = accuracy_interval([0.49, 0.51], 100, spread)
+    # Student's t at 2 degrees of freedom is 4.30265; the mean of two has 0.01 / sqrt(2).
+    half = 4.30265 * 0.01 / math.sqrt(2)
+    assert wide.high - 0.5 == pytest.approx(math.hypot(one.high - 0.5, half), abs=1e-6)
+    assert 0.5 - wide.low == pytest.approx(math.hypot(0.5 - one.low, half), abs=1e-6)
 
 
 def small_run(champion, rivals, *, seeds=(0,), images=IMAGES):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from evoptim.config.reading import read_config
@@ -28,7 +29,10 @@ def test_first_python_example_of_the_readme_trains() -> None:
     code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)  # the repository's own text
-    assert float(names["loss"]) < 1.0  # type: ignore[arg-type]
+    loss = names["loss"]
+    assert isinstance(loss, torch.Tensor)
+    # The target is 0: a model that has not moved has a loss of about 1/3.
+    assert loss.item() < 0.1
 
 
 def test_configuration_example_is_a_configuration() -> None:

@@ -26,6 +26,24 @@ from evoptim.report.wording import count, duration, interval, percent, plural, p
         (r"\left(\tfrac{b}{2}\right) \cdot \left(x\right)", r"\tfrac{b}{2} \cdot x"),
         (r"\left(a\right) - \left(b+c\right)", r"a - (b+c)"),
         (r"\left(a+b\right) \cdot \left(c+d\right)", r"(a+b) \cdot (c+d)"),
+        (r"d_{1}(t) \left(\tanh\left(g\right)\right)", r"d_{1}(t) \, \tanh(g)"),
+        (
+            r"0.95\left(\operatorname{sign}(g)\right) + 0.05\left(a+b\right)",
+            r"0.95\, \operatorname{sign}(g) + 0.05(a+b)",
+        ),
+        (
+            r"\left(\tanh\left(g\right) + \tanh\left(w\right)\right) \cdot \left(g\right)",
+            r"(\tanh(g) + \tanh(w)) \cdot g",
+        ),
+        (r"\left(\tanh\left(g\right)\right)^2", r"(\tanh(g))^2"),
+        (
+            r"\operatorname{clip}\left(\left(a+b\right), \pm\left|\left(c+d\right)\right|\right)",
+            r"\operatorname{clip}(a+b, \pm\left|c+d\right|)",
+        ),
+        (
+            r"\frac{\left(a+b\right)}{\left(c\right) \cdot \left(d+e\right)}",
+            r"\frac{a+b}{c \cdot (d+e)}",
+        ),
         # Unbalanced text comes back as it was.
         (r"a\right) + \left(b", r"a\right) + \left(b"),
     ],

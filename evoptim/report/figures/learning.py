@@ -41,7 +41,9 @@ def loss_figure(series: Sequence[Series]) -> Markup:
         axes.set_yscale("log")
         if min((loss for one in series for loss in one.train_loss), default=LOSS_BAR) < LOSS_BAR:
             axes.set_ylim(top=min(axes.get_ylim()[1], LOSS_BAR))
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        low, high = axes.get_ylim()
+        subs = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_ylabel("training loss, nats")
