@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,8 +27,7 @@ POWERS: MappingProxyType[Average, int] = MappingProxyType({"v": 1, "s": 2, "l": 
 """The power of the gradient that each one averages."""
 
 
-@dataclass(frozen=True)
-class Signals:
+class Signals(NamedTuple):
     """What operands are computed from, all of one shape."""
 
     gradient: Tensor

@@ -126,7 +126,7 @@ _UNARY_ROWS: tuple[UnaryOperator, ...] = (
     UnaryOperator("tanh", "tanh(X)", r"\tanh\left(X\right)", _pointwise(torch.tanh)),
     UnaryOperator("arctan", "arctan(X)", r"\arctan\left(X\right)", _pointwise(torch.atan)),
     UnaryOperator("reciprocal", "1/(X)", r"\frac{1}{X}", _pointwise(lambda x: 1.0 / (x + EPSILON))),
-    UnaryOperator("bessel_i1e", "bessel_i1e(X)", r"\operatorname{i_1e}\left(X\right)", _pointwise(torch.special.i1e)),
+    UnaryOperator("bessel_i1e", "bessel_i1e(X)", r"\operatorname{i}_{1\mathrm{e}}\left(X\right)", _pointwise(torch.special.i1e)),
     UnaryOperator("max0", "max(X, 0)", r"\max\left(X, 0\right)", _pointwise(lambda x: x.clamp(min=0.0))),
     UnaryOperator("min0", "min(X, 0)", r"\min\left(X, 0\right)", _pointwise(lambda x: x.clamp(max=0.0))),
     UnaryOperator("drop50", "drop(X, 0.5)", r"\operatorname{drop}_{0.5}\left(X\right)", _dropout(0.5), stochastic=True),

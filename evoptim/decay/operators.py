@@ -35,7 +35,7 @@ _UNARY_ROWS: tuple[DecayOperator, ...] = (
     DecayOperator("erfc", "erfc(X)", r"\operatorname{erfc}\left(X\right)", torch.erfc),
     DecayOperator("tanh", "tanh(X)", r"\tanh\left(X\right)", torch.tanh),
     DecayOperator("arctan", "arctan(X)", r"\arctan\left(X\right)", torch.atan),
-    DecayOperator("bessel_i1e", "bessel_i1e(X)", r"\operatorname{i_1e}\left(X\right)", torch.special.i1e),
+    DecayOperator("bessel_i1e", "bessel_i1e(X)", r"\operatorname{i}_{1\mathrm{e}}\left(X\right)", torch.special.i1e),
     DecayOperator("square", "(X)^2", r"\left(X\right)^2", torch.square),
     DecayOperator("sqrt_abs", "sqrt(X)", r"\sqrt{\left|X\right|}", lambda x: x.abs().sqrt()),
     DecayOperator("softsign", "X/(1+|X|)", r"\operatorname{softsign}\left(X\right)", lambda x: x / (1.0 + x.abs())),

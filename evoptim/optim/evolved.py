@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, overload
@@ -122,7 +123,8 @@ class EvolvedOptimizer(Optimizer):
                     f"the state_dict is that of genome {group['genome']}, this optimizer runs "
                     f"{self.genome.id}: build it from the same genome"
                 )
-        super().load_state_dict(state_dict)
+        # torch keeps tensors that need no conversion, so both optimizers would change the same ones.
+        super().load_state_dict(copy.deepcopy(state_dict))
 
     @overload
     def step(self, closure: None = None) -> None: ...

@@ -76,7 +76,8 @@ def open_source(data: str) -> Iterator[ImageSource]:
 
 def _existing(data: str) -> Path:
     path = Path(data).expanduser()
-    if not path.exists():
+    # Unlike exists(), these never raise for a path that may not be looked at.
+    if not (os.path.isdir(path) or os.path.isfile(path)):
         raise InputError(f"there is no folder or zip of images at {data!r}; check task.data")
     return path
 
@@ -137,8 +138,7 @@ class _Zip:
         self._archive = archive
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in archive.infolist():
-            name = member.filename.rstrip("/")
-            if _escapes(name):
+            if _escapes(member.filename):
                 raise InputError(
                     f"{self.label} holds {member.filename!r}, a name that points outside of it; "
                     "zip the folder anew"
@@ -171,7 +171,8 @@ class _Zip:
 
 def _escapes(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]
+    drive = any(":" in part for part in path.parts[:1])
+    return path.is_absolute() or ".." in path.parts or "\\" in name or drive
 
 
 def _too_large(name: str, label: str) -> InputError:

@@ -54,6 +54,8 @@ def train_epoch(
         CandidateError: the optimizer raised.
     """
     network.train()
+    # Module.zero_grad would walk the module tree again at every step.
+    weights = list(network.parameters())
     loss_sum, correct, images = torch.zeros((), dtype=torch.float64), torch.zeros(()), 0
     for step in range(steps):
         if step % _LOOK_EVERY == 0:
@@ -64,7 +66,8 @@ def train_epoch(
         inputs, labels = next(batches)
         logits = network(inputs)
         loss = functional.cross_entropy(logits, labels)
-        network.zero_grad(set_to_none=True)
+        for weight in weights:
+            weight.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         guarded(optimizer.step)
         meter.steps += 1

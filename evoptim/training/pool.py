@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from evoptim.config import Protocol
+from evoptim.config import Protocol, TaskSpec
 from evoptim.errors import InfrastructureError
 from evoptim.records import Evaluation
-from evoptim.tasks import load_task
+from evoptim.tasks import Split, load_task
 from evoptim.training.evaluate import evaluate
 from evoptim.training.setting import Device, MakeOptimizer
 
@@ -59,14 +59,27 @@ def evaluate_many(
     if workers < 1:
         raise ValueError(f"at least one worker is needed, got {workers}")
     if workers == 1 or len(jobs) < 2:
+        splits = _Splits()
         for index, job in enumerate(jobs):
-            yield index, _run(job, device)
+            yield index, _run(job, splits, device)
         return
     yield from _in_processes(jobs, min(workers, len(jobs)), device)
 
 
-def _run(job: Job, device: Device) -> Evaluation:
-    split = load_task(job.protocol.task)
+class _Splits:
+    """The images of the last task, which is mostly the next one too."""
+
+    def __init__(self) -> None:
+        self._last: tuple[TaskSpec, Split] | None = None
+
+    def of(self, task: TaskSpec) -> Split:
+        if self._last is None or self._last[0] != task:
+            self._last = (task, load_task(task))
+        return self._last[1]
+
+
+def _run(job: Job, splits: _Splits, device: Device) -> Evaluation:
+    split = splits.of(job.protocol.task)
     return evaluate(job.subject, job.make_optimizer, job.protocol, split, device=device)
 
 
@@ -138,13 +151,14 @@ def _serve(pipe: Connection, device: Device) -> None:
     # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    splits = _Splits()
     while True:
         try:
             job = pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            result: Evaluation | str = _run(job, device)
+            result: Evaluation | str = _run(job, splits, device)
         except Exception as error:
             result = f"{type(error).__name__}: {error}"
         pipe.send(result)

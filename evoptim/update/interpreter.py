@@ -23,7 +23,7 @@ Uniform = Callable[[int, Tensor], Tensor]
 """(node, like) -> uniform numbers in [0, 1) of the shape of ``like``."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Site:
     """See :class:`evoptim.operators.Site`."""
 
