@@ -34,12 +34,12 @@ class Signals(NamedTuple):
     weight: Tensor
     averages: dict[Average, Tensor]
     """Raw moving averages, this step's gradient included; only those that are needed."""
-    count: int
-    """Number of gradients seen, this one included."""
+    updates: int
+    """Number of gradients that the averages have seen, this one included."""
 
     def hat(self, average: Average) -> Tensor:
         """The bias-corrected moving average."""
-        return self.averages[average] / (1.0 - BETAS[average] ** self.count)
+        return self.averages[average] / (1.0 - BETAS[average] ** self.updates)
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,6 @@ BINARY: MappingProxyType[str, BinaryOperator] = MappingProxyType(
 """The binary operators by name."""
 
 ARITY: MappingProxyType[str, int] = MappingProxyType(
-    {name: 1 for name in UNARY} | {name: 2 for name in BINARY}
+    dict.fromkeys(UNARY, 1) | dict.fromkeys(BINARY, 2)
 )
 """Number of inputs of every operator, by name."""

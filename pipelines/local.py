@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
@@ -129,7 +129,12 @@ class LocalRun:
         shutil.rmtree(self._work, ignore_errors=True)
 
 
-def run_local(ir: str, arguments: Mapping[str, Any], log_path: Path) -> LocalRun:
+def run_local(
+    ir: str,
+    arguments: Mapping[str, Any],
+    log_path: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> LocalRun:
     """Start a compiled pipeline on this machine and return at once.
 
     Tasks run with this interpreter, in this working folder and with this environment, one thread
@@ -140,6 +145,7 @@ def run_local(ir: str, arguments: Mapping[str, Any], log_path: Path) -> LocalRun
         ir: pipeline IR, such as :func:`pipelines.compile_search` returns.
         arguments: the pipeline's parameters, by name.
         log_path: file to which the engine's and all tasks' output is appended.
+        environment: variables that tasks find beside those of this process.
 
     Raises:
         InputError: the arguments are larger than a task can be given.
@@ -170,7 +176,7 @@ def run_local(ir: str, arguments: Mapping[str, Any], log_path: Path) -> LocalRun
                 stderr=subprocess.STDOUT,
                 pass_fds=[read_end],
                 start_new_session=True,
-                env=_environment(work),
+                env=_environment(work, environment),
             )
             return LocalRun(engine, write_end, work, partial(_failure, ir, log_path, start))
     except BaseException:
@@ -197,8 +203,8 @@ def _write_interpreter(folder: Path) -> None:
     program.chmod(0o755)
 
 
-def _environment(work: Path) -> dict[str, str]:
-    inherited = dict(os.environ)
+def _environment(work: Path, more: Mapping[str, str]) -> dict[str, str]:
+    inherited = {**os.environ, **more}
     python_path = [inherited["PYTHONPATH"]] if inherited.get("PYTHONPATH") else []
     source = Path(__file__).resolve().parent.parent
     # An installed distribution is found anyway, and site-packages ahead of the standard library

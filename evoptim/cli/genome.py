@@ -14,7 +14,7 @@ _WHICH = "a formula ('Nest ~ id(arcsinh(v hat))'), a JSON file, or run:rank (qui
 @click.argument("optimizer")
 @store_option
 @json_option
-def show(optimizer: str, store: str, as_json: bool) -> None:
+def show(optimizer: str, store: str, as_json: bool) -> None:  # noqa: D103 (help= is its text)
     from evoptim.verbs import show as show_verb
 
     found = show_verb(optimizer, store)
@@ -56,7 +56,7 @@ def show(optimizer: str, store: str, as_json: bool) -> None:
 @click.argument("optimizer")
 @store_option
 @json_option
-def check(optimizer: str, store: str, as_json: bool) -> None:
+def check(optimizer: str, store: str, as_json: bool) -> None:  # noqa: D103
     from evoptim.integrity import check_integrity
     from evoptim.verbs import find_genome
 

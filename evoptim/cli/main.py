@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -31,10 +31,27 @@ class _Commands(click.Group):
     2: what was given is wrong. 1: what we stand on failed. 130: interrupted.
     """
 
-    def invoke(self, context: click.Context) -> Any:
-        signal.signal(signal.SIGTERM, _terminate)
+    def main(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().invoke(context)
+            status = super().main(*args, **{**options, "standalone_mode": False})
+        except click.UsageError as error:
+            message = error.format_message().rstrip(".")
+            command = error.ctx.command_path if error.ctx else "evoptim"
+            _fail(f"{message}; see {command} --help", 2)
+        except click.Abort:
+            _fail("interrupted; what was in the store is there unharmed", 130)
+        sys.exit(status or 0)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, _terminate)
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal that has no "η" gets a "?", not a traceback.
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        try:
+            return super().invoke(ctx)
         except InputError as error:
             _fail(error, 2)
         except EvoptimError as error:
@@ -51,7 +68,7 @@ def _terminate(number: int, frame: object) -> None:  # noqa: ARG001
     raise KeyboardInterrupt
 
 
-def _fail(error: Exception, code: int) -> None:
+def _fail(error: Exception | str, code: int) -> NoReturn:
     line = " ".join(str(error).split())
     click.echo(f"error: {line}", err=True)
     raise SystemExit(code)

@@ -47,7 +47,7 @@ def compile_(
     console.print(f"Wrote {output} ({len(text):,} bytes)", soft_wrap=True)
 
 
-@click.group(short_help="Run one step of the pipeline, as a container does.")
+@click.group(short_help="Run one step of the pipeline, as a container does.", no_args_is_help=False)
 def step() -> None:
     """Run one step of the pipeline, as a container does.
 

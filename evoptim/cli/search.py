@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -40,7 +41,7 @@ def search(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Evolve optimizers and train every one of them, here, through the real pipeline.
+    r"""Evolve optimizers and train every one of them, here, through the real pipeline.
 
     Everything is written to the store as it is computed. Interrupt it and run the same command
     again: it goes on where it was. The same configuration gives the same result, bit for bit.
@@ -51,10 +52,11 @@ def search(
       evoptim search --task cifar10 --data cifar10-images.zip --run cifar
       evoptim search --config run.yaml --run second --set search.replacement=elitist
     """
+    config = build_config(config_path, preset_name, task, data, seed, settings)
+    # Only now: torch takes seconds, and a slip in the configuration should show at once.
     from evoptim.verbs import search as search_verb
 
-    config = build_config(config_path, preset_name, task, data, seed, settings)
-    name = run or _default_name(config_path, preset_name, task, config.seed)
+    name = run if run is not None else _default_name(config_path, preset_name, task, config.seed)
     view = _View(name)
     try:
         with view:
@@ -70,7 +72,7 @@ def search(
         console.print(
             f"\nStopped; all workers are down. {view.kept()} "
             "Run the same command again to continue.",
-            highlight=False,
+            soft_wrap=True,
         )
         raise SystemExit(130) from None
     if as_json:
@@ -106,6 +108,7 @@ class _View:
         self.run = run
         self.plain = not console.is_terminal
         self.last: Status | None = None
+        self.found = 0
         self.printed = self.began = time.monotonic()
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -118,6 +121,8 @@ class _View:
             console=console,
             disable=self.plain,
             transient=True,
+            # Trainings take from a second to an hour: the estimate looks back over all of them.
+            speed_estimate_period=math.inf,
         )
         self.task = self.progress.add_task("starting", total=None, note="")
 
@@ -132,12 +137,13 @@ class _View:
         self.progress.update(self.task, description="reading images", completed=done, total=total)
 
     def status(self, status: Status) -> None:
-        stage = "baselines" if status.generation is None else f"generation {status.generation}"
+        stage = status.stage or "starting"
         best = "" if status.best is None else f"best {status.best:.1%}"
         failed = f"{status.failed} failed" if status.failed else ""
         note = ", ".join(part for part in (best, failed) if part)
         if self.last is None:
-            # The clock of the estimate starts with the search, not with the data.
+            # The estimate counts neither the reading of data nor what was there already.
+            self.found, self.began = status.done, time.monotonic()
             self.progress.reset(self.task, total=status.planned, note=note)
         self.progress.update(
             self.task,
@@ -150,12 +156,13 @@ class _View:
         if self.plain and time.monotonic() - self.printed > _PLAIN_SECONDS:
             self.printed = time.monotonic()
             seconds = self.printed - self.began
-            left = seconds / status.done * (status.planned - status.done) if status.done else None
+            new, missing = status.done - self.found, status.planned - status.done
+            left = seconds / new * missing if new else None
             estimate = "" if left is None else f", about {left:.0f} s left"
             line = f"{stage}: {status.done} of {status.planned} evaluations{estimate}"
             print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
 
     def kept(self) -> str:
         if self.last is None:
-            return "Nothing was computed yet."
+            return "What is finished is kept."
         return f"{self.last.done} of {self.last.planned} evaluations are kept."

@@ -56,8 +56,9 @@ class SamplingProbabilities(Value):
     """Probability that the root is unary."""
     identity: Probability = 0.2
     """Probability that a unary node is the identity; else it is drawn by ``unary``."""
-    operand_input: Probability = 0.8
-    """Probability that an input is an operand rather than a hidden node."""
+    operand_input: Annotated[float, Field(ge=0.01, le=1.0)] = 0.8
+    """Probability that an input is an operand rather than a hidden node. Without operands every
+    draw would be a cycle, and there would be no end to drawing again."""
     edge_decay: Probability = 0.15
     """Probability that an edge carries a decay function."""
     root_unary_edge_decay: Probability = 0.85
@@ -101,6 +102,12 @@ class DecayMutation(Value):
     """Unary becomes binary, binary becomes unary."""
     swap: Probability = 0.2
     """Among connection mutations of a binary node: the inputs change places."""
+
+    @model_validator(mode="after")
+    def _some_kind(self) -> DecayMutation:
+        if not any((self.operator, self.connection, self.arity)):
+            raise ValueError("every kind of change of a decay has weight 0; leave at least one")
+        return self
 
 
 class MutationProbabilities(Value):

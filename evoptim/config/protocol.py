@@ -6,9 +6,9 @@ Two evaluations are comparable when, and only when, their protocols have the sam
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from evoptim.config.value import Value
 
@@ -17,6 +17,16 @@ Rate = Annotated[float, Field(gt=0.0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 TaskName = Literal["digits", "cifar10", "imagefolder"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+T = TypeVar("T")
+
+
+def distinct(values: tuple[T, ...]) -> tuple[T, ...]:
+    """``values``; raises ValueError if one is there twice, which would only seem to be more."""
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            raise ValueError(f"{value!r} is there twice: leave one")
+    return values
 
 
 class TaskSpec(Value):
@@ -92,7 +102,7 @@ class Sweep(Value):
         if steps > self.schedule.total_steps:
             raise ValueError(
                 f"a probe of {self.epochs} x {self.steps_per_epoch} steps does not fit into its "
-                f"schedule of {self.schedule.total_steps}"
+                f"schedule of {self.schedule.total_steps}: raise schedule.total_steps"
             )
         return self
 
@@ -113,7 +123,7 @@ class FullTraining(Value):
         if steps > self.schedule.total_steps:
             raise ValueError(
                 f"a training of {self.epochs} x {self.steps_per_epoch} steps does not fit into its "
-                f"schedule of {self.schedule.total_steps}"
+                f"schedule of {self.schedule.total_steps}: raise schedule.total_steps"
             )
         return self
 
@@ -132,7 +142,7 @@ class Protocol(Value):
     random horizontal flip, one square of a quarter of the side (8 of 32) set to 0."""
     sweep: Sweep
     training: FullTraining
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)
     """One full training for each; fitness is their mean. The sweep uses the first."""
     timeout_seconds: Annotated[float, Field(gt=0.0)] | None = None
     """Wall-clock limit of one evaluation; None for no limit. A time-out depends on the machine,

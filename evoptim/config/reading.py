@@ -6,37 +6,36 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from evoptim.config.presets import PROTOCOLS, preset
-from evoptim.config.protocol import TaskName
+from evoptim.config.protocol import Protocol, TaskName
 from evoptim.config.run import RunConfig
+from evoptim.config.yaml_text import load_yaml
 from evoptim.errors import InputError
 
-MAX_BYTES = 1_000_000
-"""The longest configuration file that is read."""
+_PROTOCOL_SETTINGS = ("protocol", "initial_protocol")
 
 
 def describe(error: ValidationError) -> str:
     """One line: the path of the first field that is wrong, its value, the rule, and the rest."""
     errors = error.errors(include_url=False)
     first = errors[0]
-    path = ".".join(str(part) for part in first["loc"])
-    value = repr(first["input"])
-    value = value if len(value) <= 60 else value[:60] + "…"
     if first["type"] == "extra_forbidden":
         known = ", ".join(_fields(first["loc"][:-1]))
         rule = f"there is no such setting; choose among {known}" if known else "no such setting"
-        line = f"{path}: {rule}"
     elif first["type"] == "missing":
-        line = f"{path}: this setting is required"
+        rule = "this setting is required"
     else:
-        line = f"{path}: {first['msg'].removeprefix('Value error, ')}"
+        rule = first["msg"].removeprefix("Value error, ")
         if not isinstance(first["input"], dict):
-            line += f", got {value}"
+            value = repr(first["input"])
+            rule += f", got {value if len(value) <= 60 else value[:60] + '…'}"
+    path = ".".join(str(part) for part in first["loc"] if part != "[key]")
     more = len(errors) - 1
-    return "configuration: " + line + (f" (and {more} more)" if more else "")
+    # Text that is no JSON at all has no path.
+    parts = ("configuration", path, rule) if path else ("configuration", rule)
+    return ": ".join(parts) + (f" (and {more} more)" if more else "")
 
 
 def _fields(path: Iterable[object]) -> list[str]:
@@ -72,22 +71,27 @@ def read_config(
     named = given.pop("preset", None)
     if named is not None and not isinstance(named, str):
         raise InputError(f"configuration: preset: give a preset's name, got {named!r}")
-    task = _task(given, settings or {})
+    settings = settings or {}
+    asked = _told("name", given, settings)
+    # Presets fit themselves to a task; what is no task's name is refused with everything else.
+    task = next((name for name in get_args(TaskName) if name == asked), None)
     values = preset(preset_name or named or "quickstart", task).model_dump(mode="json")
-    for name in ("protocol", "initial_protocol"):
+    for name in _PROTOCOL_SETTINGS:
         if isinstance(given.get(name), str):
-            values[name] = _protocol(given.pop(name))
+            values[name] = _protocol(given.pop(name), task)
     _merge(values, given)
-    for path, value in (settings or {}).items():
-        _set(values, path, value)
+    for path, value in settings.items():
+        named_protocol = path in _PROTOCOL_SETTINGS and isinstance(value, str)
+        _set(values, path, _protocol(value, task) if named_protocol else value)
     try:
-        return RunConfig.model_validate_json(json.dumps(values))
+        config = RunConfig.model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise InputError(describe(error)) from None
     except (TypeError, ValueError) as error:
         raise InputError(
             f"configuration: it holds a value that JSON does not know: {error}"
         ) from None
+    return _share_images(config, _told("data", given, settings))
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -97,27 +101,14 @@ def parse_setting(text: str) -> tuple[str, Any]:
         InputError: there is no ``=``, or the value is no YAML.
     """
     path, equals, value = text.partition("=")
-    if not equals or not path.strip():
-        raise InputError(f"a setting is written path=value, such as seed=1, got {text!r}")
-    try:
-        return path.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise InputError(f"the value of the setting {path!r} is no YAML: {value!r}") from None
-
-
-def to_yaml(config: RunConfig) -> str:
-    """The whole configuration as YAML that :func:`read_config` reads back."""
-    return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    path = path.strip()
+    if not equals or not path:
+        raise InputError(f"a setting is written path=value, such as seed=1, got {text[:60]!r}")
+    return path, load_yaml(value, f"the value of the setting {path!r}")
 
 
 def _parse_yaml(text: str) -> dict[str, Any]:
-    if len(text) > MAX_BYTES:
-        raise InputError(f"a configuration may have {MAX_BYTES} characters, got {len(text)}")
-    try:
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        line = " ".join(str(error).split())
-        raise InputError(f"configuration: this is no YAML: {line[:200]}") from None
+    values = load_yaml(text, "the configuration")
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
@@ -127,22 +118,40 @@ def _parse_yaml(text: str) -> dict[str, Any]:
     return values
 
 
-def _task(given: Mapping[str, Any], settings: Mapping[str, Any]) -> TaskName | None:
-    """The task that the configuration asks for, since presets fit themselves to it."""
-    at: Any = settings.get("protocol.task.name")
+def _told(name: str, given: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+    """What was said of ``protocol.task.<name>``; a single setting counts more than the YAML."""
+    at: Any = settings.get(f"protocol.task.{name}")
     if at is None:
         at = given
-        for part in ("protocol", "task", "name"):
+        for part in ("protocol", "task", name):
             at = at.get(part) if isinstance(at, Mapping) else None
-    return next((name for name in get_args(TaskName) if name == at), None)
+    return at
 
 
-def _protocol(name: str) -> dict[str, Any]:
+def _share_images(config: RunConfig, data: Any) -> RunConfig:
+    """Let protocols of one task read the same images, which then need to be named but once."""
+
+    def shared(protocol: Protocol) -> Protocol:
+        if protocol.task.name != config.protocol.task.name or protocol.task.data is not None:
+            return protocol
+        task = protocol.task.model_copy(update={"data": data})
+        return protocol.model_copy(update={"task": task})
+
+    initial = config.initial_protocol
+    changed = {
+        "protocol": shared(config.protocol),
+        "initial_protocol": None if initial is None else shared(initial),
+    }
+    return config if data is None else config.model_copy(update=changed)
+
+
+def _protocol(name: str, task: TaskName | None) -> dict[str, Any]:
     if name not in PROTOCOLS:
         raise InputError(
             f"configuration: there is no protocol {name!r}; choose among {', '.join(PROTOCOLS)}"
         )
-    return PROTOCOLS[name]().model_dump(mode="json")
+    protocol = PROTOCOLS[name]() if task is None else PROTOCOLS[name](task)
+    return protocol.model_dump(mode="json")
 
 
 def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
@@ -162,11 +171,9 @@ def _set(values: dict[str, Any], path: str, value: Any) -> None:
         if inner is None and parent in at:
             inner = at[parent] = {}
         if not isinstance(inner, dict):
+            known = ", ".join(map(str, at))
             raise InputError(
-                f"configuration: there is no setting {path!r}: {parent!r} is not among "
-                f"{', '.join(at)}"
+                f"configuration: {path}: {parent!r} holds no settings; beside it are {known}"
             )
         at = inner
-    if name in ("protocol", "initial_protocol") and at is values and isinstance(value, str):
-        value = _protocol(value)
     at[name] = value

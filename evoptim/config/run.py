@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from evoptim.config.probabilities import MutationProbabilities, SamplingProbabilities
-from evoptim.config.protocol import Count, Fraction, Protocol, Seed
+from evoptim.config.protocol import Count, Fraction, Protocol, Seed, distinct
 from evoptim.config.value import Value
 
 BaselineName = Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"]
+
+MAX_GENERATION = 999
+"""The last generation that a run can have: stores number them with three digits."""
+MAX_CANDIDATES = 100_000
+"""The most that one generation can evaluate: stores number evaluations with five digits."""
 
 
 class SearchSpec(Value):
     """The mutation-only, particle-based genetic algorithm."""
 
-    initial: Count
+    initial: Annotated[int, Field(ge=1, le=MAX_CANDIDATES)]
     """Random genomes that generation 0 evaluates; each has passed the integrity check."""
     particles: Count
     """Lines of descent: the best of the initial genomes."""
     children: Count
     """Mutants that each particle proposes in each generation."""
-    generations: Annotated[int, Field(ge=0, le=10_000)]
+    generations: Annotated[int, Field(ge=0, le=MAX_GENERATION)]
     """Generations after the initial one."""
     replacement: Literal["always", "elitist"] = "always"
     """``always``: the best child replaces its parent even if it is worse (the paper's choice).
@@ -37,6 +42,13 @@ class SearchSpec(Value):
                 f"particles are chosen among the initial genomes: {self.particles} particles need "
                 f"at least as many, got initial = {self.initial}"
             )
+        # A generation may evaluate its particles once more.
+        largest = self.particles * (self.children + 1)
+        if largest > MAX_CANDIDATES:
+            raise ValueError(
+                f"a generation evaluates at most {MAX_CANDIDATES}, got {self.particles} particles "
+                f"and {self.children} children of each: lower one of them"
+            )
         return self
 
 
@@ -50,7 +62,7 @@ class RunConfig(Value):
     """How the initial genomes are scored; None scores them under ``protocol``."""
     protocol: Protocol
     """How particles, children and baselines are scored."""
-    baselines: tuple[BaselineName, ...] = (
+    baselines: Annotated[tuple[BaselineName, ...], AfterValidator(distinct)] = (
         "sgd",
         "momentum",
         "nesterov",

@@ -146,7 +146,7 @@ class Decay:
 
     @property
     def in_range(self) -> bool:
-        """Whether d stays within [0, 1], ends included, over 100 steps (paper, decay constraint)."""
+        """Whether d stays within [0, 1], ends included, over 100 steps (the paper's constraint)."""
         # NaN fails both comparisons, so a function with a hole is out of range.
         return all(0.0 <= value <= 1.0 for value in self.values(RANGE_STEPS))
 

@@ -71,6 +71,6 @@ DECAY_OPERATORS: MappingProxyType[str, DecayOperator] = MappingProxyType(
 """Both, by name."""
 
 DECAY_ARITY: MappingProxyType[str, int] = MappingProxyType(
-    {name: 1 for name in DECAY_UNARY} | {name: 2 for name in DECAY_BINARY}
+    dict.fromkeys(DECAY_UNARY, 1) | dict.fromkeys(DECAY_BINARY, 2)
 )
 """Number of inputs of every decay operator, by name."""

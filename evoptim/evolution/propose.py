@@ -1,8 +1,9 @@
 """Proposes candidates: random ones to begin with, then the mutants of every particle.
 
 Each is legal, has passed its gene's own test and has an id not yet seen in the run. Every draw is
-addressed by (run seed, generation, particle, child, attempt), so that proposals do not depend on
-anything that happened on the way.
+addressed by (run seed, generation, particle, child, attempt), so that proposals are a function of
+the seed, the population and the ids seen. What else is proposed matters in one way only: of two
+equal draws the later one, in the order of particles and children, is drawn again.
 
 Source: the particle search of Morgan & Hougen, arXiv 2404.06679.
 """
@@ -127,7 +128,7 @@ def _draw(
     )
 
 
-def _candidate(  # noqa: PLR0913
+def _candidate(
     gene: Gene[G],
     value: G,
     integrity: Integrity,

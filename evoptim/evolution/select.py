@@ -35,7 +35,7 @@ def check_complete(
         InfrastructureError: more than ``max_missing_fraction`` of the candidates have none.
     """
     missing = [each.index for each in candidates if each.index not in evaluations]
-    if len(missing) > max_missing_fraction * len(candidates):
+    if missing and len(missing) / len(candidates) > max_missing_fraction:
         raise InfrastructureError(
             f"{len(missing)} of {len(candidates)} evaluations are missing "
             f"({', '.join(map(str, missing[:10]))}{', …' if len(missing) > 10 else ''}), "
@@ -47,7 +47,10 @@ def check_complete(
 def select_initial(
     candidates: Sequence[Candidate], evaluations: Evaluations, particles: int
 ) -> Population:
-    """The best ``particles`` candidates of generation 0, each the start of a line of descent."""
+    """The best ``particles`` candidates of generation 0, each the start of a line of descent.
+
+    Failed ones fill up the number where too few have a fitness; the lower index comes first.
+    """
     ranked = sorted(candidates, key=lambda each: (*_merit(each, evaluations), each.index))
     chosen = [
         _particle(candidate, number, evaluations, 0)
@@ -64,8 +67,9 @@ def select_children(
 ) -> Population:
     """The next end of every line of descent.
 
-    ``always``: the best child that has a fitness. ``elitist``: that child if it is better than
-    the particle. A particle all of whose children failed stays.
+    ``always``: the best child, even if it is worse than the particle. ``elitist``: the best child
+    if it is better. A particle all of whose children failed stays. Where particles were scored
+    again, their new result takes the place of the old one.
     """
     generation = population.generation + 1
     chosen = []

@@ -36,20 +36,24 @@ class GenomeSyntaxError(GenomeError, ExpressionError):
 
 def parse(text: str) -> Genome:
     """See :meth:`evoptim.genome.Genome.parse`."""
-    for momentum, name in MOMENTUM_NAMES.items():
-        prefix = name + _SEPARATOR
-        if text.startswith(prefix):
-            break
-    else:
-        names = tuple(repr(name + _SEPARATOR) for name in MOMENTUM_NAMES.values())
-        raise GenomeSyntaxError(text, 0, names)
+    name, separator, expression = text.partition(_SEPARATOR)
+    momentum = next((each for each, known in MOMENTUM_NAMES.items() if known == name), None)
+    if not separator or momentum is None:
+        known = tuple(repr(known + _SEPARATOR) for known in MOMENTUM_NAMES.values())
+        raise GenomeSyntaxError(text, 0, known)
+    start = len(name + separator)
     try:
-        parsed = UPDATE_GRAMMAR.parse(text[len(prefix) :])
+        parsed = UPDATE_GRAMMAR.parse(expression)
     except ExpressionError as error:
-        raise GenomeSyntaxError(text, error.position + len(prefix), error.expected) from None
+        raise GenomeSyntaxError(text, error.position + start, error.expected) from None
     except InputError as error:
         raise GenomeError(str(error)) from None
-    return _Builder(text).genome(parsed, momentum)
+    try:
+        return _Builder(text).genome(parsed, momentum)
+    except GenomeError:
+        raise
+    except InputError as error:
+        raise GenomeError(f"{error}, in {shorten(text)!r}") from None
 
 
 class _Builder:
@@ -62,7 +66,7 @@ class _Builder:
     def genome(self, parsed: Input, momentum: Momentum) -> Genome:
         if parsed.factor is not None:
             raise GenomeError(
-                f"a decay scales an input of an operator, not the whole update: write 'id(…)'"
+                "a decay scales an input of an operator, not the whole update: write 'id(…)'"
             )
         if not isinstance(parsed.of, Term):
             raise GenomeError(

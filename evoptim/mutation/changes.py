@@ -103,7 +103,7 @@ def change_arity(genome: Genome, at: int, rng: Random, odds: Odds) -> Changed | 
     return _replace(genome, at, Node(operator, (node.edges[1 - place],))), words
 
 
-def change_momentum(genome: Genome, at: int, rng: Random, odds: Odds) -> Changed | None:  # noqa: ARG001
+def change_momentum(genome: Genome, at: int, rng: Random, odds: Odds) -> Changed | None:
     """One of the other momentum types."""
     weights = odds.sampling.momentum
     others = [

@@ -56,10 +56,7 @@ def _change(decay: Decay, rng: Random, odds: DecayMutation, how: DecaySampling) 
 
 
 def _operator(
-    node: DecayNode,
-    free: list[str],
-    rng: Random,
-    odds: DecayMutation,  # noqa: ARG001
+    node: DecayNode, free: list[str], rng: Random, odds: DecayMutation
 ) -> DecayNode | None:
     table = DECAY_UNARY if DECAY_ARITY[node.operator] == 1 else DECAY_BINARY
     return DecayNode(rng.choice([name for name in table if name != node.operator]), node.inputs)
@@ -77,12 +74,7 @@ def _connection(
     return DecayNode(node.operator, tuple(inputs))
 
 
-def _arity(
-    node: DecayNode,
-    free: list[str],
-    rng: Random,
-    odds: DecayMutation,  # noqa: ARG001
-) -> DecayNode | None:
+def _arity(node: DecayNode, free: list[str], rng: Random, odds: DecayMutation) -> DecayNode | None:
     if len(node.inputs) == 2:
         return DecayNode(rng.choice(list(DECAY_UNARY)), (rng.choice(node.inputs),))
     if not free:

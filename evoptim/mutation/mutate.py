@@ -60,12 +60,14 @@ def mutate(
     """
     odds = Odds(mutation or MutationProbabilities(), sampling or SamplingProbabilities())
     parent = with_dormant_nodes(genome, rng, odds.sampling).with_sign(1)
+    text = str(parent)
     weights = {kind: getattr(odds.mutation, kind) for kind in _KINDS}
     for _ in range(_ATTEMPTS):
         at = rng.choice([*parent.order, ROOT])
         kind = choose(rng, _KINDS, weights)
         changed = _KINDS[kind](parent, at, rng, odds)
-        if changed is not None and is_legal(changed[0]):
+        # Two equal inputs that change places, or one replaced by its like, are no mutation.
+        if changed is not None and is_legal(changed[0]) and str(changed[0]) != text:
             return Mutant(changed[0], kind, changed[1])
     raise InputError(
         f"no mutation of {parent} is possible: {_ATTEMPTS} attempts gave nothing legal; give more "

@@ -123,7 +123,7 @@ class EvolvedOptimizer(Optimizer):
                     f"the state_dict is that of genome {group['genome']}, this optimizer runs "
                     f"{self.genome.id}: build it from the same genome"
                 )
-        # torch keeps tensors that need no conversion, so both optimizers would change the same ones.
+        # torch would keep the very tensors, and two optimizers would then change the same ones.
         super().load_state_dict(copy.deepcopy(state_dict))
 
     @overload

@@ -11,7 +11,7 @@ from evoptim.sampling.draw import chance, choose, first_legal
 
 def sample_decay(rng: Random, how: DecaySampling) -> Decay:
     """A decay function that stays within [0, 1]."""
-    return first_legal(rng, lambda r: _raw(r, how), lambda decay: decay.in_range)
+    return first_legal(rng, lambda r: _raw(r, how), lambda decay: decay.in_range, "decay function")
 
 
 def _raw(rng: Random, how: DecaySampling) -> Decay:

@@ -13,22 +13,29 @@ from evoptim.genome import MAX_HIDDEN, Edge, Genome, GenomeError, Momentum, Node
 from evoptim.operands import OPERANDS
 from evoptim.operators import BINARY, UNARY
 from evoptim.sampling.decay import sample_decay
-from evoptim.sampling.draw import chance, choose
+from evoptim.sampling.draw import chance, choose, first_legal
 
 _ALL_HIDDEN = tuple(range(MAX_HIDDEN))
 
 
 def sample_genome(rng: Random, how: SamplingProbabilities) -> Genome:
-    """A genome with five hidden nodes, dormant ones included, whose active part has no cycle."""
-    while True:
-        hidden = tuple(sample_hidden(rng, how, index) for index in _ALL_HIDDEN)
-        root = _root(rng, how)
-        momentum = Momentum(choose(rng, how.momentum, how.momentum))
-        try:
-            return Genome(root, hidden, momentum)
-        except GenomeError:
-            # A cycle: the paper draws the whole genome again (about 2 % of draws).
-            continue
+    """A genome with five hidden nodes, dormant ones included, whose active part has no cycle.
+
+    Raises:
+        InputError: under these probabilities next to every draw has a cycle.
+    """
+    # The paper draws the whole genome again too (about 2 % of draws have a cycle).
+    return first_legal(rng, lambda r: _raw(r, how), lambda _: True, "genome")
+
+
+def _raw(rng: Random, how: SamplingProbabilities) -> Genome | None:
+    hidden = tuple(sample_hidden(rng, how, index) for index in _ALL_HIDDEN)
+    root = _root(rng, how)
+    momentum = Momentum(choose(rng, how.momentum, how.momentum))
+    try:
+        return Genome(root, hidden, momentum)
+    except GenomeError:
+        return None
 
 
 def sample_hidden(rng: Random, how: SamplingProbabilities, index: int) -> Node:

@@ -15,30 +15,35 @@ from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.optim import EvolvedOptimizer
 from evoptim.optim.baselines import make_baseline
-from evoptim.records import Candidate, Candidates, Evaluation
-from evoptim.steps.reading import read_config, stage_protocol
+from evoptim.records import Candidate, Evaluation
+from evoptim.steps.chunks import chunk_of
+from evoptim.steps.reading import read_candidates, read_config, stage_protocol
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
-from evoptim.store.layout import candidates_key, evaluation_key, shared_evaluation_key
-from evoptim.training import Job, evaluate_many
+from evoptim.store.layout import evaluation_key, shared_evaluation_key
+from evoptim.training import Job, MakeOptimizer, evaluate_many
 
 WORKERS_VARIABLE = "EVOPTIM_WORKERS"
 """Environment variable: trainings at a time within one step. It changes no result."""
 
 
 def evaluate(store: str, run: str, generation: int, chunk: int, candidates_per_task: int) -> None:
-    """Train the candidates of one chunk of ``generation`` that have no evaluation yet."""
+    """Train the candidates of one chunk of ``generation`` that have no evaluation yet.
+
+    Raises:
+        InputError: the run, the generation or the chunk is unknown, or the data have changed.
+        InfrastructureError: the machine failed; what is evaluated already is kept.
+    """
     _evaluate(open_store(store), run, Stage.generation(generation), chunk, candidates_per_task)
 
 
 def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
-    """Train the baselines of one chunk that have no evaluation yet."""
+    """Train the baselines of one chunk that have no evaluation yet; raises as :func:`evaluate`."""
     _evaluate(open_store(store), run, Stage.baselines(), chunk, candidates_per_task)
 
 
 def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> None:
     protocol = stage_protocol(read_config(store, run), stage)
-    candidates = load(store, candidates_key(run, stage), Candidates).candidates
-    mine = candidates[chunk * size : (chunk + 1) * size]
+    mine = chunk_of(read_candidates(store, run, stage).candidates, chunk, size)
     missing = [each for each in mine if not _reuse(store, run, stage, each, protocol)]
     jobs = [Job(each.id, _optimizer(each), protocol) for each in missing]
     for place, evaluation in evaluate_many(jobs, _workers()):
@@ -67,7 +72,7 @@ def _reuse(store: Store, run: str, stage: Stage, candidate: Candidate, protocol:
     return True
 
 
-def _optimizer(candidate: Candidate) -> Any:
+def _optimizer(candidate: Candidate) -> MakeOptimizer:
     if candidate.gene is None:
         return partial(make_baseline, candidate.id)
     return partial(make_evolved, candidate.gene)

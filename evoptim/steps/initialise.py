@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -31,7 +32,7 @@ def initialise(store: str, run: str, config: str) -> None:
 
 
 def resolve_data(config: RunConfig, progress: Progress | None = None) -> RunConfig:
-    """``config`` with the fingerprints of its data: reads and checks every image.
+    """``config`` with its data's fingerprints and absolute paths: reads and checks every image.
 
     Args:
         config: The configuration.
@@ -49,8 +50,11 @@ def resolve_data(config: RunConfig, progress: Progress | None = None) -> RunConf
 def _resolve(protocol: Protocol, progress: Progress | None) -> Protocol:
     if protocol.task.fingerprint is not None:
         return protocol
-    found = fingerprint(load_task(protocol.task, progress))
-    task = protocol.task.model_copy(update={"fingerprint": found})
+    data = protocol.task.data
+    # Steps run in other folders.
+    path = None if data is None else str(Path(data).expanduser().absolute())
+    task = protocol.task.model_copy(update={"data": path})
+    task = task.model_copy(update={"fingerprint": fingerprint(load_task(task, progress))})
     return protocol.model_copy(update={"task": task})
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 from evoptim.config import RunConfig
 from evoptim.evolution import OptimizerGene, propose_children, propose_initial
 from evoptim.optim.baselines import BASELINES
-from evoptim.records import Candidate, Candidates, Population
-from evoptim.steps.reading import read_config, stage_protocol
-from evoptim.store import Stage, Store, load, open_store, save
-from evoptim.store.layout import candidates_key, population_key
+from evoptim.records import Candidate, Candidates
+from evoptim.steps.chunks import chunk_numbers
+from evoptim.steps.reading import read_candidates, read_config, read_population, stage_protocol
+from evoptim.store import Stage, Store, open_store, save
+from evoptim.store.layout import candidates_key
 
 
 def propose(store: str, run: str, generation: int, candidates_per_task: int) -> list[int]:
@@ -18,6 +17,9 @@ def propose(store: str, run: str, generation: int, candidates_per_task: int) -> 
 
     Returns:
         The numbers of the chunks in which they are to be evaluated.
+
+    Raises:
+        InputError: the run is unknown or not that far, or its search space is exhausted.
     """
     opened = open_store(store)
     stage = Stage.generation(generation)
@@ -49,7 +51,7 @@ def _candidates(
     return propose_children(
         gene,
         config.seed,
-        load(store, population_key(run, generation - 1), Population),
+        read_population(store, run, generation - 1),
         search.children,
         _seen(store, run, generation),
         score_particles=generation == 1 and config.initial_protocol is not None,
@@ -59,8 +61,7 @@ def _candidates(
 def _seen(store: Store, run: str, generation: int) -> list[str]:
     """Ids of everything proposed before ``generation``."""
     earlier = (
-        load(store, candidates_key(run, Stage.generation(number)), Candidates)
-        for number in range(generation)
+        read_candidates(store, run, Stage.generation(number)) for number in range(generation)
     )
     return [each.id for stage in earlier for each in stage.candidates]
 
@@ -73,5 +74,5 @@ def _write(
 
 
 def _chunks(store: Store, run: str, stage: Stage, candidates_per_task: int) -> list[int]:
-    count = len(load(store, candidates_key(run, stage), Candidates).candidates)
-    return list(range(math.ceil(count / candidates_per_task)))
+    candidates = read_candidates(store, run, stage).candidates
+    return chunk_numbers(len(candidates), candidates_per_task)

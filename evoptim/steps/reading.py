@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from evoptim.analysis import StageResult
-from evoptim.config import Protocol, RunConfig
+from evoptim.config import Protocol, RunConfig, Value
 from evoptim.errors import InputError
-from evoptim.records import Candidates, Evaluation
+from evoptim.records import Candidate, Candidates, Evaluation, Population
 from evoptim.store import MissingObjectError, Stage, Store, load
-from evoptim.store.layout import candidates_key, config_key, evaluation_key, evaluations_prefix
+from evoptim.store.layout import (
+    candidates_key,
+    config_key,
+    evaluation_key,
+    evaluations_prefix,
+    population_key,
+)
+
+Model = TypeVar("Model", bound=Value)
+
+
+def read(store: Store, key: str, model: type[Model], without: str) -> Model:
+    """An object that an earlier step has written.
+
+    Raises:
+        InputError: it is broken, or it is not there; then the line is ``without``.
+    """
+    try:
+        return load(store, key, model)
+    except MissingObjectError:
+        raise InputError(without) from None
 
 
 def read_config(store: Store, run: str) -> RunConfig:
@@ -16,13 +39,13 @@ def read_config(store: Store, run: str) -> RunConfig:
     Raises:
         InputError: there is no such run.
     """
-    try:
-        return load(store, config_key(run), RunConfig)
-    except MissingObjectError:
-        raise InputError(
-            f"there is no run {run!r} in {store.url}: check --store and --run, or start it with "
-            "evoptim search"
-        ) from None
+    return read(
+        store,
+        config_key(run),
+        RunConfig,
+        f"there is no run {run!r} in {store.url}: check --store and --run, or start it with "
+        "evoptim search",
+    )
 
 
 def stage_protocol(config: RunConfig, stage: Stage) -> Protocol:
@@ -32,25 +55,56 @@ def stage_protocol(config: RunConfig, stage: Stage) -> Protocol:
     return config.protocol
 
 
-def read_stage(store: Store, run: str, stage: Stage) -> StageResult | None:
-    """The candidates of a stage with the evaluations that there are; None before it is proposed."""
-    try:
-        candidates = load(store, candidates_key(run, stage), Candidates)
-    except MissingObjectError:
-        return None
-    evaluations = read_evaluations(store, run, stage)
-    return StageResult(
-        generation=stage.number or 0,
-        candidates=candidates,
-        evaluations=tuple(evaluations.get(each.index) for each in candidates.candidates),
+def read_candidates(store: Store, run: str, stage: Stage) -> Candidates:
+    """What a stage evaluates.
+
+    Raises:
+        InputError: it is not proposed yet.
+    """
+    return read(
+        store,
+        candidates_key(run, stage),
+        Candidates,
+        f"{stage} of the run {run!r} has no candidates yet: run its propose step first",
     )
 
 
-def read_evaluations(store: Store, run: str, stage: Stage) -> dict[int, Evaluation]:
-    """The evaluations of a stage, by candidate index."""
-    prefix = evaluations_prefix(run, stage)
-    indices = [int(key[len(prefix) :].partition(".")[0]) for key in store.list(prefix)]
-    return {index: load(store, evaluation_key(run, stage, index), Evaluation) for index in indices}
+def read_population(store: Store, run: str, generation: int) -> Population:
+    """What selection left of a generation.
+
+    Raises:
+        InputError: it is not selected yet.
+    """
+    return read(
+        store,
+        population_key(run, generation),
+        Population,
+        f"generation {generation} of the run {run!r} has no population yet: run its select step "
+        "first",
+    )
+
+
+def read_evaluations(
+    store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]
+) -> dict[int, Evaluation]:
+    """The evaluations that there are of a stage's candidates, by candidate index."""
+    # One listing costs less than asking for every object; it may hold files that are not ours.
+    there = set(store.list(evaluations_prefix(run, stage)))
+    keys = {each.index: evaluation_key(run, stage, each.index) for each in candidates}
+    return {index: load(store, key, Evaluation) for index, key in keys.items() if key in there}
+
+
+def read_stage(store: Store, run: str, stage: Stage) -> StageResult | None:
+    """The candidates of a stage with the evaluations that there are; None before it is proposed."""
+    if not store.exists(candidates_key(run, stage)):
+        return None
+    proposed = read_candidates(store, run, stage)
+    evaluations = read_evaluations(store, run, stage, proposed.candidates)
+    return StageResult(
+        generation=stage.number or 0,
+        candidates=proposed,
+        evaluations=tuple(evaluations.get(each.index) for each in proposed.candidates),
+    )
 
 
 def stages(config: RunConfig) -> tuple[Stage, ...]:

@@ -3,43 +3,68 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import torch
 
-from evoptim.analysis import Images
+from evoptim.analysis import Images, Summary
 from evoptim.config import RunConfig
 from evoptim.errors import InputError
+from evoptim.evolution import check_complete
 from evoptim.genome import Genome
 from evoptim.records import Population
-from evoptim.report import ReportInputs, render
-from evoptim.report.champion import module
-from evoptim.steps.reading import read_config, read_stage, stages
+from evoptim.steps.reading import read, read_config, read_stage, stages
 from evoptim.store import MissingObjectError, Store, load, open_store, save
-from evoptim.store.layout import population_key, report_key
+from evoptim.store.layout import ReportFile, population_key, report_key
 from evoptim.tasks import ConvNet, load_task
+
+if TYPE_CHECKING:
+    from evoptim.report import ReportInputs
 
 
 def report(store: str, run: str) -> str:
-    """Write the files under ``report/`` once.
+    """Write the files under ``report/`` once, when the run is finished.
 
     Returns:
         The report: one self-contained HTML text.
+
+    Raises:
+        InputError: there is no such run, it is unfinished, or one of its objects is broken.
+        InfrastructureError: more evaluations are missing than the configuration allows.
     """
+    from evoptim.report import render
+
     opened = open_store(store)
     page = report_key(run, "index.html")
-    if not opened.exists(page):
+    if not is_reported(opened, run):
         inputs = read_inputs(opened, run)
+        _check_finished(inputs)
         save(opened, report_key(run, "archive.json"), inputs.archive)
         save(opened, report_key(run, "summary.json"), inputs.summary)
         _write_champion(opened, inputs)
-        # The page comes last: where it is, the report is complete.
         opened.put(page, render(inputs).encode())
     return opened.get(page).decode()
 
 
+def is_reported(store: Store, run: str) -> bool:
+    """Whether the report of a run is complete."""
+    # A user may have removed one file because it was broken, as the error told him to.
+    needed: tuple[ReportFile, ...] = ("index.html", "summary.json", "archive.json")
+    return all(store.exists(report_key(run, name)) for name in needed)
+
+
 def summary(store: str, run: str) -> dict[str, float]:
-    """Scalars of a finished or unfinished run, for a dashboard; accuracies are fractions."""
-    found = read_inputs(open_store(store), run).summary
+    """Scalars of a reported run, for a dashboard; accuracies are fractions.
+
+    Raises:
+        InputError: the run has no report yet.
+    """
+    found = read(
+        open_store(store),
+        report_key(run, "summary.json"),
+        Summary,
+        f"the run {run!r} has no summary yet: run its report step first",
+    )
     values: dict[str, float | None] = {
         "candidates": found.candidates,
         "candidates with a fitness": found.scored,
@@ -56,12 +81,15 @@ def summary(store: str, run: str) -> dict[str, float]:
     return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def read_inputs(store: Store, run: str, command: str | None = None) -> ReportInputs:
+def read_inputs(store: Store, run: str) -> ReportInputs:
     """Everything that is known of a run so far.
 
     Raises:
         InputError: there is no such run, or one of its objects is broken.
     """
+    # Only here: every task of a pipeline imports this module, and figures take a second to import.
+    from evoptim.report import ReportInputs
+
     config = read_config(store, run)
     found = [read_stage(store, run, stage) for stage in stages(config)]
     images, parameters = _task_facts(config)
@@ -72,7 +100,6 @@ def read_inputs(store: Store, run: str, command: str | None = None) -> ReportInp
         populations=_populations(store, run, config),
         images=images,
         parameters=parameters,
-        command=command,
     )
 
 
@@ -100,7 +127,24 @@ def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
     return images, sum(each.numel() for each in model.parameters() if each.requires_grad)
 
 
+def _check_finished(inputs: ReportInputs) -> None:
+    # What is written here is never changed, so that it must not come too early.
+    generations = inputs.config.search.generations
+    proposed, selected = len(inputs.stages), len(inputs.populations)
+    if proposed < len(stages(inputs.config)) or selected <= generations:
+        raise InputError(
+            f"the run {inputs.run!r} is unfinished: {selected} of {generations + 1} generations "
+            "are selected; run the same search again, and see what there is with evoptim report"
+        )
+    for stage in inputs.stages:
+        evaluations = {place: each for place, each in enumerate(stage.evaluations) if each}
+        missing = inputs.config.max_missing_fraction
+        check_complete(stage.candidates.candidates, evaluations, missing)
+
+
 def _write_champion(store: Store, inputs: ReportInputs) -> None:
+    from evoptim.report.champion import module
+
     champion = inputs.summary.champion
     entries = inputs.archive.entries
     if champion is None or champion.rate is None or entries[0].candidate.gene is None:

@@ -41,13 +41,15 @@ class ConvNet(nn.Module):
     ) -> None:
         super().__init__()
         widths = (channels, base_width, 2 * base_width, 4 * base_width)
-        self.features = nn.Sequential(
-            _block(widths[0], widths[1], stride=1),
-            _block(widths[1], widths[2], stride=2),
-            _block(widths[2], widths[3], stride=2),
-        )
-        self.dropout = Dropout(dropout, generator)
-        self.classifier = nn.Linear(widths[3], classes)
+        # torch's layers draw weights of their own, which are overwritten below.
+        with torch.random.fork_rng(devices=[]):
+            self.features = nn.Sequential(
+                _block(widths[0], widths[1], stride=1),
+                _block(widths[1], widths[2], stride=2),
+                _block(widths[2], widths[3], stride=2),
+            )
+            self.dropout = Dropout(dropout, generator)
+            self.classifier = nn.Linear(widths[3], classes)
         self._initialise(generator)
 
     def _initialise(self, generator: torch.Generator) -> None:

@@ -7,7 +7,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -75,11 +75,13 @@ def open_source(data: str) -> Iterator[ImageSource]:
 
 
 def _existing(data: str) -> Path:
-    path = Path(data).expanduser()
-    # Unlike exists(), these never raise for a path that may not be looked at.
-    if not (os.path.isdir(path) or os.path.isfile(path)):
-        raise InputError(f"there is no folder or zip of images at {data!r}; check task.data")
-    return path
+    path = Path(data)
+    # A path that may not be looked at, or that is no path at all, is as good as none.
+    with suppress(OSError, RuntimeError, ValueError):
+        path = path.expanduser()
+        if path.is_dir() or path.is_file():
+            return path
+    raise InputError(f"there is no folder or zip of images at {data!r}; check task.data")
 
 
 class _Folder:

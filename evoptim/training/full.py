@@ -44,7 +44,7 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
             break
         validation = measure(network, setting.split.validation, setting.normalise)
         curve.append(_row(epoch * spec.steps_per_epoch, run, validation))
-        if _best(curve) == len(curve) - 1:
+        if best_epoch_of(curve) == len(curve) - 1:
             best_epoch = len(curve) - 1
             best_weights = _copied(network)
         if epoch >= spec.give_up_epoch and run.accuracy < spec.give_up_accuracy:
@@ -64,6 +64,16 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
     )
 
 
+def best_epoch_of(curve: Sequence[Epoch]) -> int:
+    """The epoch of highest validation accuracy, then of smallest validation loss; the first one."""
+
+    def rank(index: int) -> tuple[float, float]:
+        loss = curve[index].validation_loss
+        return curve[index].validation_accuracy, -math.inf if loss is None else -loss
+
+    return max(range(len(curve)), key=rank)
+
+
 def _row(step: int, training: Metrics, validation: Metrics) -> Epoch:
     return Epoch(
         step=step,
@@ -76,16 +86,6 @@ def _row(step: int, training: Metrics, validation: Metrics) -> Epoch:
 
 def _finite(loss: float) -> float | None:
     return loss if math.isfinite(loss) else None
-
-
-def _best(curve: Sequence[Epoch]) -> int:
-    """The highest validation accuracy, then the smallest validation loss, then the first."""
-
-    def rank(index: int) -> tuple[float, float]:
-        loss = curve[index].validation_loss
-        return curve[index].validation_accuracy, -math.inf if loss is None else -loss
-
-    return max(range(len(curve)), key=rank)
 
 
 def _copied(network: nn.Module) -> dict[str, torch.Tensor]:

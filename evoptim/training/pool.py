@@ -54,6 +54,7 @@ def evaluate_many(
         workers are stopped.
 
     Raises:
+        InputError: the images of a task cannot be used.
         InfrastructureError: a worker died (out of memory, killed) or could not go on.
     """
     if workers < 1:
@@ -63,6 +64,9 @@ def evaluate_many(
         for index, job in enumerate(jobs):
             yield index, _run(job, splits, device)
         return
+    # Whatever is wrong with the images shows here, once; the workers find them decoded.
+    for task in {job.protocol.task: None for job in jobs}:
+        load_task(task)
     yield from _in_processes(jobs, min(workers, len(jobs)), device)
 
 

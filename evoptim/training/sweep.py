@@ -5,7 +5,7 @@ Source: Morgan & Hougen, arXiv 2404.06679, and the authors' program.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,23 +32,28 @@ class Swept:
 
 
 def sweep(setting: Setting, meter: Meter) -> Swept:
+    """Train a fresh network, always the same one, at every rate that :func:`choose_rate` tries."""
+    return choose_rate(setting.protocol.sweep, lambda rate: _probe(setting, rate, meter))
+
+
+def choose_rate(spec: Sweep, probe_at: Callable[[float], Probe]) -> Swept:
     """Try the rates in groups.
 
-    The first group has failed if all of its scores miss ``give_up_accuracy``; then no other rate is
-    tried. In the end the best score must reach ``minimum_accuracy``; the first of equal ones wins.
+    If all scores of the first group miss ``give_up_accuracy``, no other rate is tried. In the end
+    the best score must reach ``minimum_accuracy``; the first of equal ones wins.
     """
-    spec = setting.protocol.sweep
     probes: list[Probe] = []
-    for index, group in enumerate(spec.rates):
+    for group in spec.rates:
         for rate in group:
             try:
-                probe = _probe(setting, rate, meter)
+                probe = probe_at(rate)
             except CandidateError as fault:
                 return Swept(tuple(probes), None, Outcome.ERRORED, str(fault))
             probes.append(probe)
             if probe.stopped == "timed-out":
                 return Swept(tuple(probes), None, Outcome.TIMED_OUT)
-        if index == 0 and all(probe.score < spec.give_up_accuracy for probe in probes):
+        # Once a rate has passed, this holds of no later group.
+        if all(probe.score < spec.give_up_accuracy for probe in probes):
             return _failed(probes)
     best = max(probes, key=lambda probe: probe.score)
     if best.score < spec.minimum_accuracy:

@@ -1,10 +1,10 @@
 """The verbs of the command line, each a plain call: for notebooks and programs."""
 
 from evoptim.verbs.compiling import compile_pipeline
-from evoptim.verbs.reporting import make_report
-from evoptim.verbs.ranking import results
-from evoptim.verbs.searching import DEFAULT_STORE, SearchResult, Status, search
 from evoptim.verbs.describing import Description, find_genome, show
+from evoptim.verbs.ranking import results
+from evoptim.verbs.reporting import make_report
+from evoptim.verbs.searching import DEFAULT_STORE, SearchResult, Status, search
 
 __all__ = [
     "DEFAULT_STORE",

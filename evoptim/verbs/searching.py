@@ -7,17 +7,18 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from evoptim.analysis import Summary
 from evoptim.config import RunConfig
-from evoptim.errors import EvoptimError
+from evoptim.errors import EvoptimError, InfrastructureError, InputError
 from evoptim.records import Evaluation
 from evoptim.steps.evaluate import WORKERS_VARIABLE
 from evoptim.steps.initialise import resolve_data, write_config
 from evoptim.steps.reading import planned_evaluations
+from evoptim.steps.report import is_reported
 from evoptim.store import Store, check_writable, load, open_store
 from evoptim.store.layout import log_key, report_key, run_prefix
 from evoptim.tasks.cache import cache_directory
@@ -44,8 +45,8 @@ class Status:
     """Those without a fitness."""
     best: float | None
     """Best validation accuracy of an evolved optimizer so far, a fraction."""
-    generation: int | None
-    """The latest generation that has an evaluation; None before the first."""
+    stage: str | None
+    """Where the latest evaluation belongs: ``generation 3`` or ``baselines``; None before it."""
 
 
 @dataclass(frozen=True)
@@ -81,25 +82,42 @@ def search(
         on_status: Called about twice a second.
 
     Raises:
-        InputError: the store, the data or the run's name cannot be used; nothing was computed.
+        InputError: the store, the data or the run's name cannot be used, or ``workers`` is below
+            1; nothing was computed.
         InfrastructureError: a step failed; run it again to continue.
         KeyboardInterrupt: everything was stopped; run it again to continue.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}: leave it out for one a core")
     opened = open_store(store)
+    _contact(opened, run)
+    config = resolve_data(config, on_images)
     if not check_writable(opened):
         _LOGGER.warning(
             "the store %s lets two writers overwrite each other: every object stays whole, but "
             "let only one search at a time write a run",
             opened.url,
         )
-    config = resolve_data(config, on_images)
     write_config(opened, run, config)
-    page = report_key(run, "index.html")
-    finished = opened.exists(page)
+    finished = is_reported(opened, run)
     if not finished:
         _run_pipeline(opened, run, config, workers or _cores(), on_status)
     summary = load(opened, report_key(run, "summary.json"), Summary)
-    return SearchResult(run, opened.url, summary, f"{opened.url}/{page}", finished)
+    page = f"{opened.url}/{report_key(run, 'index.html')}"
+    return SearchResult(run, opened.url, summary, page, finished)
+
+
+def _contact(store: Store, run: str) -> None:
+    """Ask the store without writing, so that a search refused for its data leaves nothing there.
+
+    Raises:
+        InputError: ``run`` is no name, or the store does not answer.
+    """
+    try:
+        next(iter(store.list(run_prefix(run))), None)
+    except InfrastructureError as error:
+        # Nothing has run yet: a store that does not answer is as good as a wrong address.
+        raise InputError(str(error)) from error
 
 
 def _run_pipeline(
@@ -111,19 +129,18 @@ def _run_pipeline(
 ) -> None:
     from pipelines import compile_search, run_local
 
-    search = config.search
     arguments = {
-        "store": _absolute(store.url),
+        "store": store.url,
         "run": run,
         "config": config.model_dump_json(),
-        # As many chunks as tasks that run at once, so that each starts its imports once.
-        "candidates_per_task": math.ceil(search.particles * search.children / _PARALLEL_TASKS),
+        "candidates_per_task": _chunk_size(config, workers),
     }
+    environment = {WORKERS_VARIABLE: str(max(1, workers // _PARALLEL_TASKS))}
     progress = _Progress(store, run, config)
     started = time.strftime("%Y%m%dt%H%M%S")
     log = cache_directory() / "logs" / f"{run}-{started}.log"
-    ir = compile_search(search.generations)
-    with _environment(workers), run_local(ir, arguments, log) as job:
+    ir = compile_search(config.search.generations)
+    with run_local(ir, arguments, log, environment) as job:
         try:
             while job.poll() is None:
                 time.sleep(_POLL_SECONDS)
@@ -135,6 +152,16 @@ def _run_pipeline(
             _keep_log(store, log_key(run, started), log)
     if on_status is not None:
         on_status(progress.update())
+
+
+def _chunk_size(config: RunConfig, workers: int) -> int:
+    search = config.search
+    mutants = search.particles * search.children
+    if workers == 1:
+        # One chunk a stage, particles that are scored again included.
+        return max(search.initial, mutants + search.particles, len(config.baselines))
+    # As many chunks as tasks that run at once, so that each starts its imports once.
+    return math.ceil(mutants / _PARALLEL_TASKS)
 
 
 def _keep_log(store: Store, key: str, log: Path) -> None:
@@ -154,19 +181,22 @@ class _Progress:
         self.seen: set[str] = set()
         self.failed = 0
         self.best: float | None = None
-        self.generation: int | None = None
+        self.stage: str | None = None
 
     def update(self) -> Status:
-        for key in self._new():
-            self.seen.add(key)
-            evaluation = load(self.store, key, Evaluation)
-            self.failed += evaluation.fitness is None
-            if "/generations/" not in key:
-                continue
-            self.generation = int(key.split("/generations/")[1].split("/")[0])
-            if evaluation.fitness is not None and evaluation.protocol == self.protocol:
-                self.best = max(self.best or 0.0, evaluation.fitness)
-        return Status(len(self.seen), self.planned, self.failed, self.best, self.generation)
+        # A store that fails for a moment must not end a search of days: its steps will tell.
+        with suppress(InfrastructureError):
+            for key in self._new():
+                self._take(key, load(self.store, key, Evaluation))
+        return Status(len(self.seen), self.planned, self.failed, self.best, self.stage)
+
+    def _take(self, key: str, evaluation: Evaluation) -> None:
+        self.seen.add(key)
+        self.failed += evaluation.fitness is None
+        _, generations, rest = key.partition("/generations/")
+        self.stage = f"generation {int(rest.partition('/')[0])}" if generations else "baselines"
+        if generations and evaluation.fitness is not None and evaluation.protocol == self.protocol:
+            self.best = max(self.best or 0.0, evaluation.fitness)
 
     def _new(self) -> Iterator[str]:
         for key in list(self.store.list(run_prefix(self.run))):
@@ -178,21 +208,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _absolute(url: str) -> str:
-    return url if "://" in url else str(Path(url).resolve())
-
-
-@contextmanager
-def _environment(workers: int) -> Iterator[None]:
-    """Tells the tasks, which inherit the environment, how many processes each may use."""
-    before = os.environ.get(WORKERS_VARIABLE)
-    os.environ[WORKERS_VARIABLE] = str(max(1, workers // _PARALLEL_TASKS))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[WORKERS_VARIABLE]
-        else:
-            os.environ[WORKERS_VARIABLE] = before

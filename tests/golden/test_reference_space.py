@@ -101,7 +101,8 @@ def test_decay_rows() -> None:
             finite = np.isfinite(want)
             assert np.all(
                 np.minimum(
-                    np.abs(got - want)[finite], (np.abs(got - want) / np.maximum(np.abs(want), 1e-30))[finite]
+                    np.abs(got - want)[finite],
+                    (np.abs(got - want) / np.maximum(np.abs(want), 1e-30))[finite],
                 )
                 < 2e-6
             ), row["op"]

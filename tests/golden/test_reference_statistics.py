@@ -105,7 +105,8 @@ def test_frequencies(group: str) -> None:
     # Rare words share a column: chi-square needs some five expected counts in each.
     rare = [word for word in words if theirs[word] + ours[word] < 12]
     table = [
-        [counts[word] for word in words if word not in rare] + [sum(counts[w] for w in rare)] * bool(rare)
+        [counts[word] for word in words if word not in rare]
+        + [sum(counts[w] for w in rare)] * bool(rare)
         for counts in (theirs, ours)
     ]
     assert chi2_contingency(table).pvalue > LEVEL, (theirs, ours)

@@ -42,11 +42,16 @@ def graph_of(genome: Genome) -> dict[str, Any]:
             from evoptim.decay import DECAY_BINARY
 
             kind = "binary" if of.operator in DECAY_BINARY else "unary"
-            return None if of is None else {"kind": kind, "op": of.operator, "inputs": list(of.inputs)}
+            return (
+                None if of is None else {"kind": kind, "op": of.operator, "inputs": list(of.inputs)}
+            )
 
         if decay is None:
             return None
-        return {"hidden": node(decay.hidden) if decay.uses_hidden else None, "root": node(decay.root)}
+        return {
+            "hidden": node(decay.hidden) if decay.uses_hidden else None,
+            "root": node(decay.root),
+        }
 
     nodes: list[dict[str, Any]] = [
         {"index": column(name), "kind": "operand", "op": name} for name in operands
@@ -107,9 +112,13 @@ def test_two_hundred_random_genomes_agree_with_numpy_in_float64() -> None:
     assert compared > 200
 
 
-def make(genome: str = STATEFUL, **changes: Any) -> tuple[list[torch.nn.Parameter], EvolvedOptimizer]:
+def make(
+    genome: str = STATEFUL, **changes: Any
+) -> tuple[list[torch.nn.Parameter], EvolvedOptimizer]:
     rng = torch.Generator().manual_seed(1)
-    weights = [torch.nn.Parameter(torch.randn(shape, generator=rng)) for shape in ((3, 2), (2,), ())]
+    weights = [
+        torch.nn.Parameter(torch.randn(shape, generator=rng)) for shape in ((3, 2), (2,), ())
+    ]
     arguments = {"lr": 0.1, "total_steps": 20, "warmup_steps": 2, "hold_steps": 3, **changes}
     return weights, EvolvedOptimizer(weights, genome, **arguments)
 
@@ -184,7 +193,9 @@ def test_closure_is_called_with_gradients_and_its_loss_returned() -> None:
 
 def test_groups_have_their_own_rate_and_schedule() -> None:
     a, b = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
-    optimizer = EvolvedOptimizer([{"params": [a], "lr": 0.5}], "None ~ id(g)", lr=1.0, total_steps=4)
+    optimizer = EvolvedOptimizer(
+        [{"params": [a], "lr": 0.5}], "None ~ id(g)", lr=1.0, total_steps=4
+    )
     optimizer.add_param_group({"params": [b], "warmup_steps": 2})
     for weight in (a, b):
         weight.grad = torch.ones(1)
