@@ -27,6 +27,8 @@ class Result(Value):
     id: str
     """Content id of the genome, or the baseline's short name."""
     formula: str
+    sign: int
+    """+1 moves against the update that the formula gives, -1 along it; +1 for baselines."""
     evolved: bool
     generation: int
     """The generation that first evaluated it; 0 for baselines."""
@@ -97,6 +99,7 @@ def build_result(name: str, entry: ArchiveEntry, seeds: Seeds, noise: Noise) -> 
         name=name,
         id=entry.candidate.id,
         formula=entry.candidate.formula,
+        sign=(entry.candidate.gene or {}).get("sign", 1),
         evolved=entry.candidate.role != "baseline",
         generation=entry.generation,
         protocol=entry.protocol,

@@ -93,4 +93,5 @@ def _row(row: Result) -> tuple[str, ...]:
     from rich.markup import escape
 
     accuracies = (percent(row.validation_accuracy), percent(row.test_accuracy))
-    return (escape(row.name), *accuracies, number(row.rate), escape(row.formula))
+    update = row.formula if row.sign == 1 else f"{row.formula}  (reversed: w moves along it)"
+    return (escape(row.name), *accuracies, number(row.rate), escape(update))

@@ -55,9 +55,14 @@ def _table(title: str, entries: tuple[ArchiveEntry, ...]) -> Table:
             percent(each.test_accuracy),
             number(each.rate),
             each.outcome.value,
-            escape(each.candidate.formula),
+            escape(each.candidate.formula + _reversed(each)),
         )
     return table
+
+
+def _reversed(entry: ArchiveEntry) -> str:
+    gene = entry.candidate.gene or {}
+    return "  (reversed: w moves along it)" if gene.get("sign") == -1 else ""
 
 
 @click.command()

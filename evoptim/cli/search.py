@@ -138,6 +138,8 @@ class _View:
 
     def status(self, status: Status) -> None:
         stage = status.stage or "starting"
+        if status.done == status.planned:
+            stage = "writing the report"
         best = "" if status.best is None else f"best {status.best:.1%}"
         failed = f"{status.failed} failed" if status.failed else ""
         note = ", ".join(part for part in (best, failed) if part)

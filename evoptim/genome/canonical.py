@@ -7,8 +7,9 @@ Rules, each of which leaves the computed weights unchanged to the last bit:
 3. An identity disappears where its own decay and that of the edge that reads it fit on one edge.
 4. A double negation disappears where at most one decay scales it inside.
 5. The inputs of commutative operators are sorted.
-6. A negation at the root becomes a change of sign.
-7. Hidden nodes are numbered in order of evaluation, from the root's first input on.
+6. A negation at the root, or one that the root's identity passes on, becomes a change of sign.
+7. The softsign of the bare operand 1 is written 1/(1+|1|), as its text is read.
+8. Hidden nodes are numbered in order of evaluation, from the root's first input on.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def canonical(genome: Genome) -> Genome:
         branches = tuple(_simplify(branch(edge)) for edge in node.edges)
         if node.operator in BINARY and BINARY[node.operator].commutative:
             branches = tuple(sorted(branches, key=_key))
+        if node.operator == "softsign" and branches == (_Branch(None, "1"),):
+            return _Tree("inv_one_plus_abs", branches)
         return _Tree(node.operator, branches)
 
     def branch(edge: Edge) -> _Branch:
@@ -90,6 +93,10 @@ def _simplify_root(root: _Tree, sign: int) -> tuple[_Tree, int]:
             root, sign = _Tree("identity", (_simplify(inner),)), -sign
         elif inner.decay is None and isinstance(inner.of, _Tree):
             root = inner.of
+        elif isinstance(inner.of, _Tree) and inner.of.operator == "neg":
+            # Nothing else reads this negation, so an identity in its place adds no node.
+            passed = _Branch(inner.decay, _Tree("identity", inner.of.inputs))
+            root, sign = _Tree("identity", (_simplify(passed),)), -sign
         else:
             break
     return root, sign

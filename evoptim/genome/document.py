@@ -7,6 +7,7 @@ field, never evaluated.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +22,9 @@ MAX_BYTES = 65_536
 """The longest document that is looked at."""
 
 _Name = Annotated[str, Field(max_length=40)]
+
+_ALTERNATIVES = ("constrained-str", "constrained-int")
+"""How pydantic names the two kinds of source in the path of an error."""
 
 
 class _Strict(BaseModel):
@@ -104,30 +108,48 @@ def _edge_json(edge: Edge) -> dict[str, Any]:
 
 def from_json(document: str | bytes | dict[str, Any]) -> Genome:
     """See :meth:`evoptim.genome.Genome.from_json`."""
+    text = document if isinstance(document, str | bytes) else _text(document)
+    if len(text) > MAX_BYTES:
+        raise GenomeError(f"a genome document may have {MAX_BYTES} bytes, got {len(text)}")
     try:
-        if isinstance(document, dict):
-            document = json.dumps(document)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise GenomeError(f"a genome document holds JSON values only: {error}") from None
-    size = len(document)
-    if size > MAX_BYTES:
-        raise GenomeError(f"a genome document may have {MAX_BYTES} bytes, got {size}")
-    try:
-        return _build(GenomeDocument.model_validate_json(document))
+        return _build(GenomeDocument.model_validate_json(text))
     except ValidationError as error:
         raise GenomeError(_first_error(error)) from None
 
 
+def _text(values: object) -> str:
+    """JSON values as text, no further than the limit: values that share parts may be endless."""
+    pieces: list[str] = []
+    size = 0
+    try:
+        for piece in json.JSONEncoder().iterencode(values):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_BYTES:
+                raise GenomeError(f"a genome document may have {MAX_BYTES} bytes, got more")
+    except GenomeError:
+        raise
+    except (TypeError, ValueError, RecursionError) as error:
+        raise GenomeError(f"a genome document holds JSON values only: {error}") from None
+    return "".join(pieces)
+
+
 def _first_error(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = errors[0]
     if first["type"] == "json_invalid":
         return f"a genome document is JSON: {first['msg']}"
-    path = "$" + "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
-    )
+    path = _path(first["loc"])
+    # A source is a name or an index: both rules say what would have been right.
+    rules = dict.fromkeys(each["msg"] for each in errors if _path(each["loc"]) == path)
     value = repr(first["input"])
     value = value if len(value) <= 80 else value[:80] + "…"
-    return f"genome document: at {path} found {value}: {first['msg']}"
+    return f"genome document: at {path} found {value}: {' or '.join(rules)}"
+
+
+def _path(parts: Iterable[str | int]) -> str:
+    names = (part for part in parts if part not in _ALTERNATIVES)
+    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names)
 
 
 def _build(document: GenomeDocument) -> Genome:

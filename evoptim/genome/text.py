@@ -48,19 +48,13 @@ def parse(text: str) -> Genome:
         raise GenomeSyntaxError(text, error.position + start, error.expected) from None
     except InputError as error:
         raise GenomeError(str(error)) from None
-    try:
-        return _Builder(text).genome(parsed, momentum)
-    except GenomeError:
-        raise
-    except InputError as error:
-        raise GenomeError(f"{error}, in {shorten(text)!r}") from None
+    return _Builder().genome(parsed, momentum)
 
 
 class _Builder:
     """Folds a parsed text into shared nodes."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self) -> None:
         self.index: dict[Node, int] = {}
 
     def genome(self, parsed: Input, momentum: Momentum) -> Genome:
@@ -85,11 +79,18 @@ class _Builder:
         return Node(term.operator, tuple(self.edge(each) for each in term.inputs))
 
     def edge(self, each: Input) -> Edge:
-        decay = None if each.factor is None else Decay.from_term(each.factor)
+        decay = None if each.factor is None else _decay(each.factor)
         if isinstance(each.of, str):
             return Edge(each.of, decay)
         node = self.node(each.of)
         return Edge(self.index.setdefault(node, len(self.index)), decay)
+
+
+def _decay(term: Input) -> Decay:
+    try:
+        return Decay.from_term(term)
+    except InputError as error:
+        raise GenomeError(str(error)) from None
 
 
 def write(genome: Genome) -> str:

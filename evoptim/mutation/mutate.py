@@ -70,8 +70,9 @@ def mutate(
         if changed is not None and is_legal(changed[0]) and str(changed[0]) != text:
             return Mutant(changed[0], kind, changed[1])
     raise InputError(
-        f"no mutation of {parent} is possible: {_ATTEMPTS} attempts gave nothing legal; give more "
-        "weight to other kinds in search.mutation, or allow more in search.sampling"
+        f"no mutation of {parent} is possible: {_ATTEMPTS} attempts gave nothing legal (every "
+        "decay within [0, 1], a hidden node among the root's inputs) and new; give more weight"
+        " to other kinds in search.mutation, or allow more in search.sampling"
     )
 
 

@@ -11,7 +11,7 @@ from evoptim.errors import InputError
 
 T = TypeVar("T")
 
-_ATTEMPTS = 100_000
+_ATTEMPTS = 20_000
 """Under the default probabilities nine draws in ten are legal."""
 
 

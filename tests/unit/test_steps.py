@@ -1,0 +1,281 @@
+"""The steps of a run over a store: each is done once, in any order, and goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_run import (
+    baselines,
+    deterministic,
+    finish,
+    generation,
+    objects,
+    start,
+    tiny_config,
+)
+
+from evoptim import steps
+from evoptim.config import RunConfig
+from evoptim.records import Archive, Candidates, Evaluation, Population
+from evoptim.steps.reading import planned_evaluations
+from evoptim.tasks.cache import CACHE_VARIABLE
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Images are cached beside the tests, not in the user's home."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one finished run."""
+    store = tmp_path_factory.mktemp("finished")
+    start(store)
+    finish(store)
+    return store
+
+
+@pytest.fixture
+def store(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that store, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "store"))
+
+
+@pytest.fixture
+def without_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if anything is trained."""
+
+    def refuse(jobs: list[Any], workers: int) -> list[Any]:
+        assert not jobs, f"trained again: {jobs}"
+        return []
+
+    monkeypatch.setattr("evoptim.steps.evaluate.evaluate_many", refuse)
+
+
+def read(store: Path, name: str, run: str = "tiny") -> bytes:
+    return (store / "runs" / run / name).read_bytes()
+
+
+STEPS: dict[str, Callable[[str], object]] = {
+    "initialise": lambda url: steps.initialise(url, "tiny", tiny_config().model_dump_json()),
+    "propose": lambda url: steps.propose(url, "tiny", 1, 3),
+    "propose-baselines": lambda url: steps.propose_baselines(url, "tiny", 3),
+    "evaluate": lambda url: steps.evaluate(url, "tiny", 0, 0, 3),
+    "evaluate-baselines": lambda url: steps.evaluate_baselines(url, "tiny", 0, 3),
+    "select": lambda url: steps.select(url, "tiny", 0),
+    "report": lambda url: steps.report(url, "tiny"),
+    "summary": lambda url: steps.summary(url, "tiny"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_finds_its_output_changes_nothing(
+    step: str, finished: Path, without_training: None
+) -> None:
+    before = objects(finished)
+    STEPS[step](str(finished))
+    assert objects(finished) == before
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_says_the_same_the_second_time(step: str, finished: Path) -> None:
+    assert STEPS[step](str(finished)) == STEPS[step](str(finished))
+
+
+def test_a_run_evaluates_exactly_what_was_planned(finished: Path) -> None:
+    found = [name for name in objects(finished) if "/evaluations/" in name and "runs/" in name]
+    assert len(found) == planned_evaluations(tiny_config()) == 5 + 4 + 2
+
+
+def test_the_order_and_size_of_chunks_change_nothing_but_measured_costs(
+    finished: Path, tmp_path: Path
+) -> None:
+    start(tmp_path)
+    for number in (0, 1):
+        generation(tmp_path, number, size=1, order=lambda chunks: chunks[::-1])
+    baselines(tmp_path, size=1, order=lambda chunks: chunks[::-1])
+    steps.report(str(tmp_path), "tiny")
+    assert deterministic(tmp_path) == deterministic(finished)
+    assert read(tmp_path, "report/archive.json") == read(finished, "report/archive.json")
+
+
+def test_chunks_deal_out_every_candidate_once(finished: Path) -> None:
+    assert steps.propose(str(finished), "tiny", 0, 3) == [0, 1]
+    assert steps.propose(str(finished), "tiny", 0, 5) == [0]
+    assert steps.propose(str(finished), "tiny", 0, 1) == [0, 1, 2, 3, 4]
+    assert steps.propose_baselines(str(finished), "tiny", 1) == [0, 1]
+
+
+def test_a_chunk_evaluates_its_own_candidates_only(tmp_path: Path) -> None:
+    start(tmp_path)
+    steps.propose(str(tmp_path), "tiny", 0, 2)
+    steps.evaluate(str(tmp_path), "tiny", 0, 1, 2)
+    found = sorted(path.name for path in tmp_path.glob("runs/tiny/generations/000/evaluations/*"))
+    assert found == ["00002.json", "00003.json"]
+
+
+def test_an_interrupted_generation_goes_on_where_it_was(finished: Path, store: Path) -> None:
+    lost = "generations/001/evaluations/00002.json"
+    record = json.loads(read(store, lost))
+    (store / "runs/tiny" / lost).unlink()
+    shutil.rmtree(store / "evaluations" / record["subject"])
+    shutil.rmtree(store / "runs/tiny/report")
+    (store / "runs/tiny/generations/001/population.json").unlink()
+    before = objects(store)
+    finish(store)
+    after = objects(store)
+    assert {name: after[name] for name in before} == before
+    assert deterministic(store) == deterministic(finished)
+
+
+def test_another_run_reuses_every_evaluation(store: Path, without_training: None) -> None:
+    start(store, "again")
+    finish(store, "again")
+    for name in objects(store / "runs/tiny"):
+        if "/evaluations/" in name or name.startswith("generations"):
+            # To the byte: costs too are those of the one training that there was.
+            assert read(store, name, "again") == read(store, name)
+
+
+def test_a_search_with_another_seed_reuses_the_baselines(
+    store: Path, without_training: None
+) -> None:
+    start(store, "again", seed=1)
+    baselines(store, "again")
+    assert read(store, "baselines/evaluations/00000.json", "again") == read(
+        store, "baselines/evaluations/00000.json"
+    )
+
+
+def test_another_protocol_reuses_nothing(store: Path) -> None:
+    start(store, "again", protocol__seeds=[1])
+    baselines(store, "again")
+    ours, theirs = (
+        Evaluation.model_validate_json(read(store, "baselines/evaluations/00000.json", run))
+        for run in ("tiny", "again")
+    )
+    assert ours.protocol != theirs.protocol
+    assert len(list((store / "evaluations" / "sgd").iterdir())) == 2
+
+
+def test_files_of_others_in_a_stage_do_no_harm(store: Path) -> None:
+    folder = store / "runs/tiny/generations/001"
+    (folder / "population.json").unlink()
+    for name in (".DS_Store", "notes.txt", "00000.json.bak"):
+        (folder / "evaluations" / name).write_text("not ours")
+    steps.select(str(store), "tiny", 1)
+
+
+def test_the_archive_holds_every_candidate_and_baseline(finished: Path) -> None:
+    archive = Archive.model_validate_json(read(finished, "report/archive.json"))
+    proposed = [
+        each.id
+        for number in (0, 1)
+        for each in Candidates.model_validate_json(
+            read(finished, f"generations/{number:03d}/candidates.json")
+        ).candidates
+    ]
+    assert sorted(entry.candidate.id for entry in archive.entries) == sorted(proposed)
+    assert {entry.candidate.id for entry in archive.baselines} == {"sgd", "adam"}
+
+
+def test_the_summary_has_finite_numbers_by_plain_names(finished: Path) -> None:
+    found = steps.summary(str(finished), "tiny")
+    assert found["candidates"] == 9
+    assert 0.0 < found["best evolved validation accuracy"] <= 1.0
+    assert 0.0 < found["best baseline validation accuracy"] <= 1.0
+    assert all(isinstance(value, float) for value in found.values())
+
+
+def test_where_every_candidate_failed_there_is_a_report_without_champion(tmp_path: Path) -> None:
+    impossible = tiny_config().protocol.sweep.model_dump(mode="json") | {"minimum_accuracy": 1.0}
+    start(tmp_path, search__generations=0, protocol__sweep=impossible)
+    finish(tmp_path, generations=0)
+    files = {path.name for path in (tmp_path / "runs/tiny/report").iterdir()}
+    assert files == {"index.html", "summary.json", "archive.json"}
+    population = Population.model_validate_json(read(tmp_path, "generations/000/population.json"))
+    assert [each.fitness for each in population.particles] == [None, None]
+    assert "best evolved validation accuracy" not in steps.summary(str(tmp_path), "tiny")
+
+
+@pytest.fixture(scope="module")
+def two_protocols(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunConfig]:
+    """A finished run whose first generation is scored by a protocol of its own."""
+    store = tmp_path_factory.mktemp("two-protocols")
+    first = tiny_config().protocol.model_dump(mode="json") | {"seeds": [7]}
+    start(store, initial_protocol=first, search__generations=2, search__children=1)
+    finish(store, generations=2)
+    return store, RunConfig.model_validate_json(read(store, "config.json"))
+
+
+def test_the_first_generation_has_a_protocol_of_its_own(
+    two_protocols: tuple[Path, RunConfig],
+) -> None:
+    store, config = two_protocols
+    assert config.initial_protocol is not None
+    ids = [
+        Candidates.model_validate_json(read(store, f"{stage}/candidates.json")).protocol
+        for stage in ("generations/000", "generations/001", "generations/002", "baselines")
+    ]
+    later = config.protocol.content_id()
+    assert ids == [config.initial_protocol.content_id(), later, later, later]
+
+
+def test_particles_are_scored_again_once_where_the_protocol_changes(
+    two_protocols: tuple[Path, RunConfig],
+) -> None:
+    store, config = two_protocols
+    roles = [
+        [
+            each.role
+            for each in Candidates.model_validate_json(
+                read(store, f"generations/{number:03d}/candidates.json")
+            ).candidates
+        ]
+        for number in (0, 1, 2)
+    ]
+    assert roles == [["initial"] * 5, ["particle"] * 2 + ["child"] * 2, ["child"] * 2]
+    found = [name for name in objects(store) if "/evaluations/" in name and "runs/" in name]
+    assert len(found) == planned_evaluations(config) == 5 + 4 + 2 + 2
+
+
+def test_no_genome_is_proposed_twice_in_a_run(two_protocols: tuple[Path, RunConfig]) -> None:
+    store, _ = two_protocols
+    ids = [
+        each.id
+        for path in store.glob("runs/tiny/generations/*/candidates.json")
+        for each in Candidates.model_validate_json(path.read_bytes()).candidates
+        if each.role != "particle"
+    ]
+    assert len(ids) == len(set(ids)) == 9
+
+
+def test_evaluations_that_may_be_missing_count_as_failed(tmp_path: Path) -> None:
+    start(tmp_path, search__generations=0, max_missing_fraction=0.6)
+    steps.propose(str(tmp_path), "tiny", 0, 2)
+    steps.evaluate(str(tmp_path), "tiny", 0, 1, 2)
+    steps.select(str(tmp_path), "tiny", 0)
+    population = Population.model_validate_json(read(tmp_path, "generations/000/population.json"))
+    proposed = Candidates.model_validate_json(read(tmp_path, "generations/000/candidates.json"))
+    chosen = {proposed.candidates[index].id for index in (2, 3)}
+    assert {each.id for each in population.particles} == chosen
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs Linux")
+def test_workers_change_no_result(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVOPTIM_WORKERS", "2")
+    start(tmp_path)
+    baselines(tmp_path)
+    name = "baselines/evaluations/00000.json"
+    assert deterministic(tmp_path)[name] == deterministic(finished)[name]
