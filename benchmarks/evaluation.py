@@ -62,4 +62,5 @@ if __name__ == "__main__":
     if arguments == ["--steps"]:
         steps()
     else:
-        evaluations(*(arguments or ["digits", None]))  # type: ignore[arg-type]
+        task, data = arguments or ("digits", "")
+        evaluations(task, data or None)

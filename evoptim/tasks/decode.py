@@ -120,8 +120,8 @@ def _opened(source: ImageSource, name: str) -> Image.Image:
 def _plain(image: Image.Image) -> Image.Image:
     """As 8-bit grey or RGB, without transparency."""
     image.load()
-    if image.mode.startswith("I;16"):
-        # Pillow clips 16-bit grey to 255 instead of scaling it.
+    if image.mode.startswith("I"):
+        # 16-bit grey, in older Pillows as 32 bits; converting would clip it at 255, not scale it.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
 

@@ -18,8 +18,8 @@ _MACHINE = (
     MemoryError,
     OSError,
     InfrastructureError,
-    torch.OutOfMemoryError,
-    getattr(torch, "AcceleratorError", torch.OutOfMemoryError),
+    torch.cuda.OutOfMemoryError,
+    getattr(torch, "AcceleratorError", torch.cuda.OutOfMemoryError),
 )
 
 

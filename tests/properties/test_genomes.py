@@ -23,9 +23,6 @@ from evoptim.operators import ARITY, BINARY
 from evoptim.optim import EvolvedOptimizer
 from evoptim.sampling import sample_genome
 
-settings.register_profile("evoptim", deadline=None, max_examples=60, derandomize=True)
-settings.load_profile("evoptim")
-
 
 def trajectory(genome: Genome, seed: int = 0) -> torch.Tensor:
     """Weights over 12 steps of random gradients, as one tensor."""

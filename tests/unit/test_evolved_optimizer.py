@@ -11,70 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from genome_graph import MOMENTUM_NAMES, deterministic, graph_of
 from numpy_reference import trajectory
 
 from evoptim import EvolvedOptimizer, Genome
 from evoptim.config import SamplingProbabilities
 from evoptim.errors import InputError
-from evoptim.genome import Momentum
-from evoptim.operators import BINARY, UNARY
 from evoptim.optim import OptimizerError
 from evoptim.sampling import sample_genome
 
 STATEFUL = "Nest ~ (expMovAvg([max(a6, a10)][g]))+(drop(deltaChange(MaxValue(s hat)), 0.3))"
-
-
-def graph_of(genome: Genome) -> dict[str, Any]:
-    """The genome in the plain form that the NumPy evaluation reads."""
-    place: dict[int, int] = {index: 20 + number for number, index in enumerate(genome.order)}
-    operands = list(
-        dict.fromkeys(s for node in genome.active for s in node.sources if isinstance(s, str))
-    )
-    from evoptim.operands import OPERANDS
-
-    columns = list(OPERANDS)
-
-    def column(source: str | int) -> int:
-        return columns.index(source) if isinstance(source, str) else place[source]
-
-    def decay_json(decay: Any) -> Any:
-        def node(of: Any) -> Any:
-            from evoptim.decay import DECAY_BINARY
-
-            kind = "binary" if of.operator in DECAY_BINARY else "unary"
-            return (
-                None if of is None else {"kind": kind, "op": of.operator, "inputs": list(of.inputs)}
-            )
-
-        if decay is None:
-            return None
-        return {
-            "hidden": node(decay.hidden) if decay.uses_hidden else None,
-            "root": node(decay.root),
-        }
-
-    nodes: list[dict[str, Any]] = [
-        {"index": column(name), "kind": "operand", "op": name} for name in operands
-    ]
-    indices = [*(place[index] for index in genome.order), 25]
-    for index, node in zip(indices, genome.active, strict=True):
-        nodes.append(
-            {
-                "index": index,
-                "kind": "binary" if node.operator in BINARY else "unary",
-                "op": node.operator,
-                "inputs": [column(source) for source in node.sources],
-                "decay": [decay_json(edge.decay) for edge in node.edges],
-            }
-        )
-    return {"root": 25, "nodes": nodes}
-
-
-NAMES = {Momentum.NONE: "None", Momentum.HEAVY_BALL: "Mom", Momentum.NESTEROV: "Nest"}
-
-
-def deterministic(genome: Genome) -> bool:
-    return not any(n.operator in UNARY and UNARY[n.operator].stochastic for n in genome.active)
 
 
 def test_two_hundred_random_genomes_agree_with_numpy_in_float64() -> None:
@@ -90,7 +36,7 @@ def test_two_hundred_random_genomes_agree_with_numpy_in_float64() -> None:
         gradients = {name: rng.normal(size=(steps, *shape)) for name, shape in shapes.items()}
         arguments = {"lr": 0.01, "total_steps": 25}
         want = trajectory(
-            graph_of(genome), NAMES[genome.momentum], sign == -1, warmup=3, hold=4,
+            graph_of(genome), MOMENTUM_NAMES[genome.momentum], sign == -1, warmup=3, hold=4,
             gradients=gradients, weights0=weights, dtype=np.float64, **arguments,
         )  # fmt: skip
         parameters = {n: torch.nn.Parameter(torch.tensor(w)) for n, w in weights.items()}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 
 import numpy as np
+from genome_graph import MOMENTUM_NAMES, deterministic, graph_of
 from numpy_reference import integrity
-from test_evolved_optimizer import NAMES, deterministic, graph_of
 
 from evoptim.config import SamplingProbabilities
 from evoptim.genome import Genome
@@ -23,7 +23,7 @@ def test_verdicts_of_random_genomes_agree_with_numpy() -> None:
                 continue
             compared += 1
             got = check_integrity(genome)
-            want = integrity(graph_of(genome), NAMES[genome.momentum])
+            want = integrity(graph_of(genome), MOMENTUM_NAMES[genome.momentum])
             assert got.passes == want.passes, str(genome)
             if got.passes:
                 assert (got.sign == -1, got.rate) == (bool(want.flip), want.pass_lr), str(genome)

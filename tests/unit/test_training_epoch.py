@@ -109,7 +109,7 @@ def test_what_an_optimizer_raises_is_the_candidates_fault() -> None:
         MemoryError(),
         OSError("disk"),
         KeyboardInterrupt(),
-        torch.OutOfMemoryError("CUDA out of memory"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
     ],
     ids=lambda error: type(error).__name__,
