@@ -37,6 +37,7 @@ golden: $(STAMP)  ## Refresh the golden pipeline after a deliberate change
 
 benchmarks: $(STAMP)  ## Print the speeds that the README states
 	$(BIN)/python benchmarks/integrity.py
+	$(BIN)/python benchmarks/evaluation.py
 
 wheel: $(STAMP)  ## Build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -45,7 +45,7 @@ class ExpressionError(InputError):
 def _token(text: str, position: int) -> str:
     if position >= len(text):
         return "end of text"
-    match = re.compile(r"[A-Za-z_]+[0-9]*|[0-9.]+|.", re.DOTALL).match(text, position)
+    match = re.compile(r"[A-Za-z_]{1,40}[0-9]{0,4}|[0-9.]{1,40}|.", re.DOTALL).match(text, position)
     return repr(match.group()) if match else repr(text[position])
 
 
