@@ -44,6 +44,10 @@ class _Commands(click.Group):
         sys.exit(status or 0)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for word in args:
+            # Names go into JSON, which holds text only.
+            if any("\ud800" <= character <= "\udfff" for character in word):
+                raise click.UsageError(f"Arguments must be UTF-8 text, got {word[:80]!r}", ctx)
         return super().parse_args(ctx, args or ["--help"])
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -11,10 +11,13 @@ from evoptim.sampling.draw import chance, choose, first_legal
 
 def sample_decay(rng: Random, how: DecaySampling) -> Decay:
     """A decay function that stays within [0, 1]."""
-    return first_legal(rng, lambda r: _raw(r, how), lambda decay: decay.in_range, "decay function")
+    return first_legal(
+        rng, lambda r: raw_decay(r, how), lambda decay: decay.in_range, "decay function"
+    )
 
 
-def _raw(rng: Random, how: DecaySampling) -> Decay:
+def raw_decay(rng: Random, how: DecaySampling) -> Decay:
+    """A decay function, in range or not."""
     hidden = sample_decay_hidden(rng, how)
     if chance(rng, how.unary):
         forced = chance(rng, how.hidden)

@@ -25,10 +25,11 @@ def sample_genome(rng: Random, how: SamplingProbabilities) -> Genome:
         InputError: under these probabilities next to every draw has a cycle.
     """
     # The paper draws the whole genome again too (about 2 % of draws have a cycle).
-    return first_legal(rng, lambda r: _raw(r, how), lambda _: True, "genome")
+    return first_legal(rng, lambda r: raw_genome(r, how), lambda _: True, "genome")
 
 
-def _raw(rng: Random, how: SamplingProbabilities) -> Genome | None:
+def raw_genome(rng: Random, how: SamplingProbabilities) -> Genome | None:
+    """A genome, or None where the draw has a cycle."""
     hidden = tuple(sample_hidden(rng, how, index) for index in _ALL_HIDDEN)
     root = _root(rng, how)
     momentum = Momentum(choose(rng, how.momentum, how.momentum))

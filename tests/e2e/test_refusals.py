@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
-from s3_server import BUCKET, serve_s3
 from small_search import Finished, arguments, evoptim, files
 
 SIZES = [
@@ -77,58 +75,3 @@ def test_a_run_with_another_configuration_is_refused(finished: Finished) -> None
     assert "seed is 0 there, 5 here" in done.stderr
     assert "--run" in done.stderr
     assert files(finished.store) == before
-
-
-@pytest.mark.parametrize(
-    "name", ["generations/001/candidates.json", "generations/001/evaluations/00001.json"]
-)
-def test_a_truncated_object_is_named_and_nothing_is_lost(
-    finished: Finished, tmp_path: Path, name: str
-) -> None:
-    shutil.copytree(finished.folder, tmp_path / "copy")
-    store = tmp_path / "copy" / "evoptim-store"
-    shutil.rmtree(store / "runs/small/report")
-    (store / "runs/small/generations/001/population.json").unlink()
-    broken = store / "runs/small" / name
-    broken.write_bytes(broken.read_bytes()[:100])
-    done = evoptim(*arguments(), cwd=tmp_path / "copy")
-    assert done.returncode == 2, done.stderr
-    assert name in done.stderr
-    broken.unlink()
-    assert evoptim(*arguments(), cwd=tmp_path / "copy").returncode == 0
-    archive = "report/archive.json"
-    assert (store / "runs/small" / archive).read_bytes() == (finished.run / archive).read_bytes()
-
-
-def test_wrong_bucket_and_wrong_credentials_are_refused(tmp_path: Path) -> None:
-    with serve_s3() as server:
-        server.create_bucket()
-        env = server.environment()
-        wrong = evoptim(*arguments(), "--store", "s3://other-bucket/x", cwd=tmp_path, **env)
-        server.require_credentials()
-        key = {**env, "AWS_ACCESS_KEY_ID": "WRONGWRONGWRONGWRONG", "AWS_SECRET_ACCESS_KEY": "wrong"}
-        where = f"s3://{BUCKET}/x"
-        refused = evoptim(*arguments(), "--store", where, cwd=tmp_path, **key)
-    for done, says in ((wrong, "other-bucket"), (refused, "credentials")):
-        assert done.returncode == 2, done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
-        assert says in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["show", "None ~ tanh(x)"], "position 12"),
-        (["show", "small:999"], "ranks 1 to"),
-        (["show", "absent.json"], "absent.json"),
-        (["check", "g"], "position 0"),
-        (["results", "--run", "other"], "there is no run 'other'"),
-        (["report", "--run", "other"], "there is no run 'other'"),
-        (["step", "select", "--run", "small", "--generation", "7"], "small"),
-    ],
-)
-def test_other_verbs_refuse_in_one_line(finished: Finished, words: list[str], says: str) -> None:
-    done = evoptim(*words, cwd=finished.folder)
-    assert done.returncode in (1, 2)
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert says in done.stderr

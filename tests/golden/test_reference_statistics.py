@@ -1,13 +1,16 @@
 """Sampling and mutation frequencies against those of the authors' program, by chi-square.
 
 Each group is a test of homogeneity of two samples: theirs (frequency x count) and ours, at a fixed
-seed. The level is 0.001 over all groups together (Bonferroni).
+seed. The level is 0.001 over all groups and the two shares of legal draws together (Bonferroni).
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import pytest
 from reference_data import load_json, needs_reference
@@ -19,6 +22,8 @@ from evoptim.genome import Genome
 from evoptim.mutation import mutate
 from evoptim.operators import UNARY
 from evoptim.sampling import generator, sample_genome
+from evoptim.sampling.decay import raw_decay
+from evoptim.sampling.genome import raw_genome
 
 pytestmark = needs_reference
 
@@ -47,7 +52,7 @@ GROUPS = {
     "decay_root_binary": "decay_root_binary_n",
     "mutation_kinds": "mutation_samples",
 }
-LEVEL = 0.001 / len(GROUPS)
+LEVEL = 0.001 / (len(GROUPS) + 2)
 MOMENTUM = {"none": "None", "heavy-ball": "Mom", "nesterov": "Nest"}
 
 
@@ -110,3 +115,26 @@ def test_frequencies(group: str) -> None:
         for counts in (theirs, ours)
     ]
     assert chi2_contingency(table).pvalue > LEVEL, (theirs, ours)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "draw", "legal"),
+    [
+        # The recorded fractions are those of 4,099 and of (a multiple of) 2,093 draws.
+        ("acyclic_fraction_of_raw_graphs", raw_genome, lambda genome: genome is not None),
+        ("decay_graph_acceptance", raw_decay, lambda decay: decay.in_range),
+    ],
+)
+def test_share_of_draws_that_are_legal(
+    fraction: str, draw: Callable[..., Any], legal: Callable[[Any], bool]
+) -> None:
+    recorded = load_json("sampling_statistics.json")[fraction]
+    theirs = Fraction(recorded).limit_denominator(10_000)
+    how = SamplingProbabilities()
+    setting = how if draw is raw_genome else how.decay
+    ours = sum(legal(draw(generator(22, index), setting)) for index in range(SAMPLES))
+    table = [
+        [theirs.numerator, theirs.denominator - theirs.numerator],
+        [ours, SAMPLES - ours],
+    ]
+    assert chi2_contingency(table).pvalue > LEVEL, (recorded, ours / SAMPLES)

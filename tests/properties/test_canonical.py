@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable
 from random import Random
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +85,30 @@ def test_the_canonical_form_computes_what_is_written_bit_for_bit(genome: Genome,
     assert same(
         weights(canonical, compile_genome(genome), seed), weights(genome, as_written(genome), seed)
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Negations and identities with a decay above, between and below them.
+        "None ~ (-([tanh(a1)][-([erf(a2)][g])]))+(v hat)",
+        "None ~ ([erf(a3)][-([tanh(a1)][-(g)])])+(v hat)",
+        "None ~ ([erf(a3)][-(-([tanh(a1)][g]))])*(-(-([tanh(a1)][g])))",
+        "None ~ ([erf(a3)][-([tanh(a1)][-([erf(a2)][g])])])+(-([tanh(a1)][-([erf(a2)][g])]))",
+        "None ~ (id([tanh(a1)][id([erf(a2)][g])]))-([erf(a3)][id([tanh(a1)][id([erf(a2)][g])])])",
+        "None ~ -([tanh(a1)][-([erf(a2)][-([erf(a3)][g])])])",
+        "None ~ id([tanh(a1)][id([erf(a2)][-(g)])])",
+        # One mask for equal sub-expressions, and one memory.
+        "Mom ~ (drop(id(g), 0.5))-(drop(g, 0.5))",
+        "Mom ~ (deltaChange(-(-(g))))*(deltaChange(g))",
+    ],
+)
+def test_what_is_easily_got_wrong(text: str) -> None:
+    written = Genome.parse(text)
+    canonical = written.canonical()
+    assert same(weights(canonical, compile_genome(written)), weights(written, as_written(written)))
+    assert canonical.canonical() == canonical
+    assert len(canonical.hidden) <= len(written.hidden)
 
 
 @given(crafted_genomes())
@@ -251,6 +276,12 @@ def test_what_computes_otherwise_has_another_id(genome: Genome, seed: int) -> No
     other = mutate(genome, Random(seed)).genome.with_sign(genome.sign)
     if not same(weights(genome, as_written(genome)), weights(other, as_written(other))):
         assert other.id != genome.id
+
+
+def test_commutative_inputs_that_differ_in_their_decay_alone_are_sorted_too() -> None:
+    one = Genome.parse("None ~ ([tanh(a1)][g])+([erf(a2)][g])")
+    other = Genome.parse("None ~ ([erf(a2)][g])+([tanh(a1)][g])")
+    assert one.id == other.id
 
 
 def test_a_double_negation_through_the_root_disappears() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -23,43 +24,80 @@ from evoptim.sampling import sample_genome
 STATEFUL = "Nest ~ (expMovAvg([max(a6, a10)][g]))+(drop(deltaChange(MaxValue(s hat)), 0.3))"
 
 
-def test_two_hundred_random_genomes_agree_with_numpy_in_float64() -> None:
-    rng = np.random.default_rng(0)
-    steps, shapes = 20, {"w": (4, 3), "b": (3,)}
-    compared = 0
-    for seed in range(260):
+STEPS, SHAPES = 20, {"w": (4, 3), "b": (3,), "scale": ()}
+SCHEDULE = {"total_steps": 25, "lr": 0.01}
+
+
+def random_cases(count: int) -> Iterator[tuple[Genome, dict[str, Any], dict[str, Any]]]:
+    """Deterministic random genomes of both signs, each with its weights and gradients."""
+    for seed in range(count):
         genome = sample_genome(Random(seed), SamplingProbabilities())
-        if not deterministic(genome):
-            continue
-        sign = 1 if seed % 2 else -1
-        weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
-        gradients = {name: rng.normal(size=(steps, *shape)) for name, shape in shapes.items()}
-        arguments = {"lr": 0.01, "total_steps": 25}
-        want = trajectory(
-            graph_of(genome), MOMENTUM_NAMES[genome.momentum], sign == -1, warmup=3, hold=4,
-            gradients=gradients, weights0=weights, dtype=np.float64, **arguments,
-        )  # fmt: skip
-        parameters = {n: torch.nn.Parameter(torch.tensor(w)) for n, w in weights.items()}
-        optimizer = EvolvedOptimizer(
-            parameters.values(), genome.with_sign(sign), warmup_steps=3, hold_steps=4, **arguments
-        )
-        for step in range(steps):
-            for name, parameter in parameters.items():
-                parameter.grad = torch.tensor(gradients[name][step])
-            optimizer.step()
-            for name, parameter in parameters.items():
-                expected = want[name][step]
-                # Quotients by values near 0 amplify the last bit of float64; 1e-6 is far from
-                # any misreading of a formula, which shows at 1e-2 and more.
-                assert np.allclose(
-                    parameter.detach().numpy(), expected, rtol=1e-6, atol=1e-7, equal_nan=True
-                ), (str(genome), name, step)
+        rng = np.random.default_rng(seed)
+        if deterministic(genome):
+            weights = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
+            gradients = {name: rng.normal(size=(STEPS, *s)) for name, s in SHAPES.items()}
+            yield genome.with_sign(1 if seed % 2 else -1), weights, gradients
+
+
+def by_numpy(genome: Genome, weights: Any, gradients: Any, dtype: type) -> dict[str, np.ndarray]:
+    return trajectory(
+        graph_of(genome), MOMENTUM_NAMES[genome.momentum], genome.sign == -1, warmup=3, hold=4,
+        gradients=gradients, weights0=weights, dtype=dtype, **SCHEDULE,
+    )  # fmt: skip
+
+
+def by_torch(genome: Genome, weights: Any, gradients: Any, dtype: type) -> dict[str, np.ndarray]:
+    parameters = {
+        name: torch.nn.Parameter(torch.from_numpy(np.asarray(weight, dtype=dtype)))
+        for name, weight in weights.items()
+    }
+    optimizer = EvolvedOptimizer(
+        parameters.values(), genome, warmup_steps=3, hold_steps=4, **SCHEDULE
+    )
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in parameters}
+    for step in range(STEPS):
+        for name, parameter in parameters.items():
+            parameter.grad = torch.from_numpy(np.asarray(gradients[name][step], dtype=dtype))
+        optimizer.step()
+        for name, parameter in parameters.items():
+            rows[name].append(parameter.detach().numpy().copy())
+    return {name: np.stack(row) for name, row in rows.items()}
+
+
+def test_two_hundred_random_genomes_agree_with_numpy_in_float64() -> None:
+    compared = 0
+    for genome, weights, gradients in random_cases(260):
+        want = by_numpy(genome, weights, gradients, np.float64)
+        got = by_torch(genome, weights, gradients, np.float64)
+        for name in SHAPES:
+            # Quotients by values near 0 amplify the last bit of float64; 1e-6 is far from
+            # any misreading of a formula, which shows at 1e-2 and more.
+            assert np.allclose(got[name], want[name], rtol=1e-6, atol=1e-7, equal_nan=True), str(
+                genome
+            )
         compared += 1
     assert compared > 200
 
 
+def test_random_genomes_agree_with_numpy_in_float32_as_far_as_float32_goes() -> None:
+    for genome, weights, gradients in random_cases(120):
+        want = by_numpy(genome, weights, gradients, np.float32)
+        exact = by_numpy(genome, weights, gradients, np.float64)
+        got = by_torch(genome, weights, gradients, np.float32)
+        for name in SHAPES:
+            assert got[name].dtype == np.float32
+            finite = np.isfinite(want[name])
+            scale = np.maximum(1, np.abs(want[name][finite].astype(np.float64)))
+            # How far float32 is from float64 tells how well conditioned the genome is.
+            sensitivity = np.max(
+                np.abs(exact[name][finite] - want[name][finite]) / scale, initial=0
+            )
+            error = np.max(np.abs(got[name][finite] - want[name][finite]) / scale, initial=0)
+            assert error <= max(1e-4, 5 * sensitivity), str(genome)
+
+
 def make(
-    genome: str = STATEFUL, **changes: Any
+    genome: Genome | str = STATEFUL, **changes: Any
 ) -> tuple[list[torch.nn.Parameter], EvolvedOptimizer]:
     rng = torch.Generator().manual_seed(1)
     weights = [
@@ -213,3 +251,79 @@ def test_dropout_masks_depend_on_the_seed_alone() -> None:
         runs.append(weights[0].detach())
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
+
+
+def test_a_group_added_later_starts_its_own_schedule() -> None:
+    first, late = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+    optimizer = EvolvedOptimizer([first], "None ~ id(g)", lr=1.0, total_steps=6, warmup_steps=2)
+    for weight in (first, late):
+        weight.grad = torch.ones(1)
+    optimizer.step()
+    optimizer.step()
+    optimizer.add_param_group({"params": [late]})
+    optimizer.step()
+    # Rates 0, 1/2, 1 for the first; the late one is at its step 0.
+    assert (first.item(), late.item()) == (-1.5, 0.0)
+
+
+@pytest.mark.parametrize("changes", [{"lr": -1.0}, {"warmup_steps": 20}, {"total_steps": 0}])
+def test_a_group_out_of_range_is_refused_and_leaves_no_trace(changes: dict[str, Any]) -> None:
+    _, optimizer = make()
+    weight = torch.nn.Parameter(torch.zeros(1))
+    with pytest.raises(InputError):
+        optimizer.add_param_group({"params": [weight], **changes})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_genome_as_text_and_as_value_are_the_same() -> None:
+    runs = []
+    for genome in (STATEFUL, Genome.parse(STATEFUL), Genome.parse(STATEFUL).canonical()):
+        weights, optimizer = make(genome)
+        advance(weights, optimizer, range(20))
+        runs.append(weights)
+    for others in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], others, strict=True))
+
+
+def test_loading_leaves_the_optimizer_it_came_from_alone() -> None:
+    weights, optimizer = make()
+    advance(weights, optimizer, range(5))
+    others, fresh = make()
+    fresh.load_state_dict(optimizer.state_dict())
+    before = copy.deepcopy(optimizer.state_dict())
+    advance(others, fresh, range(5, 10))
+    after = optimizer.state_dict()
+    assert after["param_groups"] == before["param_groups"]
+    for index, state in before["state"].items():
+        for name, value in state.items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(after["state"][index][name]))
+
+
+def test_the_sign_is_part_of_what_a_state_belongs_to() -> None:
+    genome = Genome.parse("None ~ id(g)")
+    _, optimizer = make(genome)
+    _, other = make(genome.with_sign(-1))
+    with pytest.raises(InputError, match="is that of genome"):
+        other.load_state_dict(optimizer.state_dict())
+
+
+def test_a_rate_changed_from_outside_counts() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = EvolvedOptimizer([weight], "None ~ id(g)", lr=1.0, total_steps=4)
+    weight.grad = torch.ones(1)
+    optimizer.param_groups[0]["lr"] = 0.25
+    optimizer.step()
+    assert weight.item() == -0.25
+
+
+def test_bfloat16_weights_keep_their_type_and_a_moving_average_its_decay() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1, dtype=torch.bfloat16))
+    optimizer = EvolvedOptimizer([weight], "None ~ id(s hat)", lr=1.0, total_steps=200)
+    for step in range(100):
+        weight.grad = torch.full((1,), 1.0 if step == 0 else 0.0, dtype=torch.bfloat16)
+        optimizer.step()
+    average = optimizer.state[weight]["s"]
+    assert average.dtype == weight.dtype == torch.bfloat16
+    # 0.01 * 0.99^99 = 0.0037, but for one rounding to 8 bits a step; it would stay at 0.01 if
+    # 0.99 were rounded first.
+    assert 0.002 < average.item() < 0.006

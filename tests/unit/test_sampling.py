@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from random import Random
 
 import pytest
@@ -15,17 +16,22 @@ from evoptim.errors import InputError
 from evoptim.genome import Genome, Momentum
 from evoptim.operands import OPERANDS
 from evoptim.operators import ARITY, BINARY, UNARY
-from evoptim.sampling import choose, generator, sample_decay, sample_genome
+from evoptim.sampling import choose, generator, sample_genome
 
 HOW = SamplingProbabilities()
 
 
-def sample(count: int, how: SamplingProbabilities = HOW) -> list[Genome]:
+def sample(count: int, how: SamplingProbabilities) -> list[Genome]:
     return [sample_genome(Random(seed), how) for seed in range(count)]
 
 
+@lru_cache(maxsize=1)
+def default_sample() -> list[Genome]:
+    return sample(2_000, HOW)
+
+
 def test_every_sample_keeps_the_rules() -> None:
-    for genome in sample(500):
+    for genome in default_sample():
         assert len(genome.hidden) == 5
         assert genome.root.hidden_sources
         assert genome.sign == 1
@@ -40,7 +46,7 @@ def test_every_sample_keeps_the_rules() -> None:
 
 def test_everything_is_sampled_but_the_wide_a14() -> None:
     operators, operands, momenta, decay_operators, inputs = set(), set(), set(), set(), set()
-    for genome in sample(3_000):
+    for genome in default_sample():
         momenta.add(genome.momentum)
         for node in genome.active:
             operators.add(node.operator)
@@ -52,7 +58,7 @@ def test_everything_is_sampled_but_the_wide_a14() -> None:
     assert operands == set(OPERANDS)
     assert momenta == set(Momentum)
     assert inputs == {*PRIMITIVES, HIDDEN} - {"a14w"}
-    # A difference or a quotient seldom stays within [0, 1]; these are all that three thousand show.
+    # A difference or a quotient seldom stays within [0, 1]; these are all that two thousand show.
     assert decay_operators >= set(DECAY_ARITY) - {"add", "sub", "div"}
 
 
@@ -73,7 +79,7 @@ def test_everything_is_sampled_but_the_wide_a14() -> None:
     ],
 )
 def test_probabilities_are_those_of_the_data(share: object, of: object, probability: float) -> None:
-    chosen = [genome for genome in sample(2_000) if of(genome)]  # type: ignore[operator]
+    chosen = [genome for genome in default_sample() if of(genome)]  # type: ignore[operator]
     hits = sum(share(genome) for genome in chosen)  # type: ignore[operator]
     assert binomtest(hits, len(chosen), probability).pvalue > 1e-4
 
@@ -133,14 +139,6 @@ def test_probabilities_under_which_next_to_nothing_is_acyclic_are_an_error() -> 
     how = SamplingProbabilities(operand_input=0.01, hidden_unary=0.0, edge_decay=0.0)
     with pytest.raises(InputError, match="no legal genome: bring the probabilities"):
         sample_genome(Random(0), how)
-
-
-def test_weights_under_which_next_to_no_decay_is_in_range_are_an_error() -> None:
-    how = DecaySampling(primitives={"a14w": 1e12}, unary=0.0)
-    with pytest.raises(InputError, match="no legal decay function"):
-        # a14w with a14w's like only: their sum, quotient or maximum reaches 19.
-        for seed in range(50):
-            sample_decay(Random(seed), how.model_copy(update={"hidden": 0.0}))
 
 
 @pytest.mark.parametrize(

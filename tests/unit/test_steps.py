@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +22,11 @@ from tiny_run import (
 
 from evoptim import steps
 from evoptim.config import RunConfig
+from evoptim.evolution import propose_children
 from evoptim.records import Archive, Candidates, Evaluation, Population
 from evoptim.steps.reading import planned_evaluations
-from evoptim.tasks.cache import CACHE_VARIABLE
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Images are cached beside the tests, not in the user's home."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one finished run."""
-    store = tmp_path_factory.mktemp("finished")
-    start(store)
-    finish(store)
-    return store
-
-
-@pytest.fixture
-def store(finished: Path, tmp_path: Path) -> Path:
-    """A copy of that store, to be changed."""
-    return Path(shutil.copytree(finished, tmp_path / "store"))
+pytestmark = pytest.mark.usefixtures("image_cache")
 
 
 @pytest.fixture
@@ -146,6 +125,15 @@ def test_another_run_reuses_every_evaluation(store: Path, without_training: None
         if "/evaluations/" in name or name.startswith("generations"):
             # To the byte: costs too are those of the one training that there was.
             assert read(store, name, "again") == read(store, name)
+
+
+def test_an_evaluation_of_the_run_is_enough_without_a_shared_one(
+    store: Path, without_training: None
+) -> None:
+    shutil.rmtree(store / "evaluations")
+    before = objects(store)
+    STEPS["evaluate"](str(store))
+    assert objects(store) == before
 
 
 def test_a_search_with_another_seed_reuses_the_baselines(
@@ -259,6 +247,29 @@ def test_no_genome_is_proposed_twice_in_a_run(two_protocols: tuple[Path, RunConf
         if each.role != "particle"
     ]
     assert len(ids) == len(set(ids)) == 9
+
+
+def test_what_any_earlier_generation_proposed_counts_as_seen(
+    two_protocols: tuple[Path, RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Real mutants rarely come back to an old genome, so that what is handed over is looked at.
+    store = Path(shutil.copytree(two_protocols[0], tmp_path / "store"))
+    (store / "runs/tiny/generations/002/candidates.json").unlink()
+    module = importlib.import_module("evoptim.steps.propose")
+    handed: list[set[str]] = []
+
+    def listen(gene: Any, seed: int, population: Any, children: int, seen: Any, **more: Any) -> Any:
+        handed.append(set(seen))
+        return propose_children(gene, seed, population, children, seen, **more)
+
+    monkeypatch.setattr(module, "propose_children", listen)
+    steps.propose(str(store), "tiny", 2, 1)
+    earlier = [
+        Candidates.model_validate_json(read(store, f"generations/{number:03d}/candidates.json"))
+        for number in (0, 1)
+    ]
+    assert handed == [{each.id for stage in earlier for each in stage.candidates}]
+    assert deterministic(store) == deterministic(two_protocols[0])
 
 
 def test_evaluations_that_may_be_missing_count_as_failed(tmp_path: Path) -> None:

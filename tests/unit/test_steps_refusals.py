@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from image_files import classes, folder
-from tiny_run import baselines, finish, generation, objects, start, tiny_config
+from tiny_run import baselines, generation, objects, start, tiny_config
 
 from evoptim import steps
 from evoptim.config import RunConfig, TaskSpec
 from evoptim.errors import InfrastructureError, InputError
 from evoptim.steps.initialise import resolve_data
-from evoptim.tasks.cache import CACHE_VARIABLE
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Images are cached beside the tests, not in the user's home."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one finished run."""
-    store = tmp_path_factory.mktemp("finished")
-    start(store)
-    finish(store)
-    return store
-
-
-@pytest.fixture
-def store(finished: Path, tmp_path: Path) -> Path:
-    """A copy of that store, to be damaged."""
-    return Path(shutil.copytree(finished, tmp_path / "store"))
+pytestmark = pytest.mark.usefixtures("image_cache")
 
 
 Step = Callable[[str, str], object]
