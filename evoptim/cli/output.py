@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+
+from evoptim.errors import InputError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -27,6 +31,23 @@ def print_json(value: BaseModel | dict[str, Any]) -> None:
     """Print ``value`` as indented JSON on standard output."""
     plain = value if isinstance(value, dict) else value.model_dump(mode="json")
     click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the file that the user asked for.
+
+    Raises:
+        InputError: it cannot be written there.
+        OSError: the disk fails.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        raise InputError(
+            f"the file {str(path)!r} cannot be written: {error.strerror}; choose another with -o"
+        ) from None
 
 
 def out() -> Console:

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from evoptim.cli.options import build_config, config_options, store_option
-from evoptim.cli.output import console
+from evoptim.cli.output import console, write_text
 from evoptim.errors import InputError
 
 
-@click.command("compile")
+@click.command("compile", short_help="Write the search as a Kubeflow pipeline.")
 @config_options
 @click.option("--image", help="Container image of every step.")
 @click.option(
@@ -35,7 +35,12 @@ def compile_(
 
     The pipeline is unrolled for the configuration's number of generations; everything else is
     passed to it as parameters: store, run, config (JSON) and candidates_per_task.
-    """
+
+    \b
+    Examples:
+      evoptim compile > search.yaml
+      evoptim compile --set search.generations=20 --image registry/evoptim:1 -o search.yaml
+    """  # noqa: D301 (click reads the backspace)
     from evoptim.verbs import compile_pipeline
 
     config = build_config(config_path, preset_name, task, data, seed, settings)
@@ -43,7 +48,7 @@ def compile_(
     if output is None:
         click.echo(text, nl=False)
         return
-    output.write_text(text, encoding="utf-8")
+    write_text(output, text)
     console.print(f"Wrote {output} ({len(text):,} bytes)", soft_wrap=True)
 
 
@@ -52,7 +57,14 @@ def step() -> None:
     """Run one step of the pipeline, as a container does.
 
     Steps read and write the store only, and a step that finds its output there does nothing.
-    """
+
+    \b
+    A search is, in this order:
+      initialise
+      propose, evaluate (each chunk that propose prints), select   for generation 0, 1, ...
+      propose-baselines, evaluate-baselines (each chunk)
+      report
+    """  # noqa: D301 (click reads the backspace)
 
 
 _run = click.option("--run", required=True, help="Name of the run.")

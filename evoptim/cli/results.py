@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evoptim.cli.options import json_option, store_option
-from evoptim.cli.output import console, number, out, percent, print_json
-from evoptim.errors import InfrastructureError
+from evoptim.cli.output import console, number, out, percent, print_json, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from evoptim.records import ArchiveEntry
 
 
-@click.command()
+@click.command(short_help="Print the ranking of a run, finished or not.")
 @store_option
 @click.option("--run", required=True, help="Name of the run.")
 @click.option(
@@ -25,7 +24,16 @@ if TYPE_CHECKING:
 )
 @json_option
 def results(store: str, run: str, top: int, as_json: bool) -> None:
-    """Print what a run has evaluated, ranked; also while it is still running."""
+    """Print what a run has evaluated, ranked; also while it is still running.
+
+    Validation accuracy ranks; the test accuracy beside it takes no part. RUN:RANK names a row to
+    evoptim show and evoptim check.
+
+    \b
+    Examples:
+      evoptim results --run quickstart-s0
+      evoptim results --run quickstart-s0 --json > archive.json
+    """  # noqa: D301 (click reads the backspace)
     from evoptim.verbs import results as results_verb
 
     archive = results_verb(run, store)
@@ -65,7 +73,7 @@ def _reversed(entry: ArchiveEntry) -> str:
     return "  (reversed: w moves along it)" if gene.get("sign") == -1 else ""
 
 
-@click.command()
+@click.command(short_help="Write the report of a run as one HTML file.")
 @store_option
 @click.option("--run", required=True, help="Name of the run.")
 @click.option(
@@ -83,8 +91,5 @@ def report(store: str, run: str, output: Path | None) -> None:
 
     path = output or Path(f"{run}.html")
     html = make_report(run, store)
-    try:
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise InfrastructureError(f"the report cannot be written to {path}: {error}") from None
+    write_text(path, html)
     console.print(f"Wrote {path}", soft_wrap=True)

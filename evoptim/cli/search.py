@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from evoptim.verbs import Status
 
 _PLAIN_SECONDS = 15.0
+_LONGEST_START = 35
 
 
-@click.command()
+@click.command(short_help="Evolve optimizers and train every one of them, here.")
 @config_options
 @store_option
 @click.option("--run", help="Name of the run.  [default: <preset>-s<seed>]")
@@ -41,17 +42,21 @@ def search(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    r"""Evolve optimizers and train every one of them, here, through the real pipeline.
+    """Evolve optimizers and train every one of them, here, through the real pipeline.
 
     Everything is written to the store as it is computed. Interrupt it and run the same command
     again: it goes on where it was. The same configuration gives the same result, bit for bit.
+
+    The whole configuration of a run, every setting with its path, is in the store as
+    runs/RUN/config.json, and --config takes that file too.
 
     \b
     Examples:
       evoptim search
       evoptim search --task cifar10 --data cifar10-images.zip --run cifar
       evoptim search --config run.yaml --run second --set search.replacement=elitist
-    """
+      evoptim search --store s3://bucket/optimizers --seed 1
+    """  # noqa: D301 (click reads the backspace)
     config = build_config(config_path, preset_name, task, data, seed, settings)
     # Only now: torch takes seconds, and a slip in the configuration should show at once.
     from evoptim.verbs import search as search_verb
@@ -88,8 +93,9 @@ def _default_name(
     import re
 
     start = config_path.stem if config_path else (preset_name or "quickstart")
-    parts = [start, *([task] if task else []), f"s{seed}"]
-    return re.sub(r"[^a-z0-9-]+", "-", "-".join(parts).lower()).strip("-")
+    # A file may have any name; a run's has 63 characters at most.
+    parts = [start[:_LONGEST_START], *([task] if task else []), f"s{seed}"]
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
 
 
 class _View:

@@ -203,7 +203,7 @@ def _check_step(groups: list[dict[str, Any]], gradients: list[Tensor | None]) ->
                 f"the schedule spans total_steps={group['total_steps']} steps and all are taken: "
                 "build the optimizer with more, or stop training"
             )
-    if any(gradient is not None and gradient.layout != torch.strided for gradient in gradients):
+    if any(gradient is not None and gradient.is_sparse for gradient in gradients):
         raise OptimizerError(
             "evolved optimizers need dense gradients, got a sparse one: "
             "build the embedding with sparse=False"

@@ -21,7 +21,7 @@ from evoptim.steps.reading import planned_evaluations
 from evoptim.steps.report import is_reported
 from evoptim.store import Store, check_writable, load, open_store
 from evoptim.store.layout import log_key, report_key, run_prefix
-from evoptim.tasks.cache import cache_directory
+from evoptim.tasks.cache import CACHE_VARIABLE, cache_directory
 
 DEFAULT_STORE = "evoptim-store"
 """Folder that a search writes to where none is named."""
@@ -79,7 +79,7 @@ def search(
         store: Folder or ``s3://bucket/prefix``.
         workers: Evaluations at a time; None for one a core. The results do not depend on it.
         on_images: Called with (images read, images to read) while data are decoded.
-        on_status: Called about twice a second.
+        on_status: Called before the first step, then about twice a second.
 
     Raises:
         InputError: the store, the data or the run's name cannot be used, or ``workers`` is below
@@ -138,8 +138,11 @@ def _run_pipeline(
     environment = {WORKERS_VARIABLE: str(max(1, workers // _PARALLEL_TASKS))}
     progress = _Progress(store, run, config)
     started = time.strftime("%Y%m%dt%H%M%S")
-    log = cache_directory() / "logs" / f"{run}-{started}.log"
+    log = _log_folder() / f"{run}-{started}.log"
     ir = compile_search(config.search.generations)
+    if on_status is not None:
+        # Before anything runs, so that whoever interrupts at once still hears what is kept.
+        on_status(progress.update())
     with run_local(ir, arguments, log, environment) as job:
         try:
             while job.poll() is None:
@@ -152,6 +155,18 @@ def _run_pipeline(
             _keep_log(store, log_key(run, started), log)
     if on_status is not None:
         on_status(progress.update())
+
+
+def _log_folder() -> Path:
+    folder = cache_directory() / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"logs must have a folder, but {folder} cannot be made: {error.strerror}; set "
+            f"{CACHE_VARIABLE} to a folder that can be written"
+        ) from error
+    return folder
 
 
 def _chunk_size(config: RunConfig, workers: int) -> int:

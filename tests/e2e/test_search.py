@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -276,11 +277,8 @@ def test_the_configuration_in_the_store_starts_the_same_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["1", "3"])
-def test_the_number_of_workers_changes_nothing(
-    finished: Finished, tmp_path: Path, workers: str
-) -> None:
-    done = evoptim(*arguments(), "--workers", workers, cwd=tmp_path)
+def test_the_number_of_workers_changes_nothing(finished: Finished, tmp_path: Path) -> None:
+    done = evoptim(*arguments(), "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert records(tmp_path / "evoptim-store") == records(finished.store)
     # No terminal: a plain line now and then.
@@ -296,3 +294,20 @@ def test_on_s3_it_gives_the_same_archive(finished: Finished, tmp_path: Path, s3_
     assert f"Report: {s3_url}/runs/small/report/index.html" in done.stdout
     assert records(s3_url) == records(finished.store)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_colour_photographs_run_to_their_report(tmp_path: Path) -> None:
+    where = Path(os.environ.get("EVOPTIM_DATA_DIR", "."), "cifar10-images.zip")
+    if not where.exists():
+        pytest.skip("EVOPTIM_DATA_DIR names no folder with cifar10-images.zip")
+    small = arguments(
+        "search.generations=1",
+        "protocol.task.image_size=16",
+        "protocol.augmentation=crop-flip-cutout",
+        "protocol.normalisation=standard",
+    )
+    done = evoptim(*small, "--task", "cifar10", "--data", str(where), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "evoptim-store/runs" / RUN / "report/index.html").read_text("utf-8")
+    assert "cifar10" in page

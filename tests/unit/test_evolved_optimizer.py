@@ -327,3 +327,22 @@ def test_bfloat16_weights_keep_their_type_and_a_moving_average_its_decay() -> No
     # 0.01 * 0.99^99 = 0.0037, but for one rounding to 8 bits a step; it would stay at 0.01 if
     # 0.99 were rounded first.
     assert 0.002 < average.item() < 0.006
+
+
+def test_every_step_tensor_and_node_has_a_mask_of_its_own() -> None:
+    weights = [torch.nn.Parameter(torch.zeros(2_000)) for _ in range(2)]
+    formula = "None ~ (drop(g, 0.5))*(drop(|g|, 0.5))"
+    optimizer = EvolvedOptimizer(weights, formula, lr=1.0, total_steps=1_000)
+    kept = []
+    for _ in range(2):
+        before = [weight.detach().clone() for weight in weights]
+        for weight in weights:
+            weight.grad = torch.ones(2_000)
+        optimizer.step()
+        kept += [(old != new).float() for old, new in zip(before, weights, strict=True)]
+    for index, mask in enumerate(kept):
+        # A quarter survives two masks; one mask for both nodes would keep a half. The standard
+        # deviation of these shares is 0.01.
+        assert abs(mask.mean().item() - 0.25) < 0.05
+        for other in kept[:index]:
+            assert abs((mask * other).mean().item() - 0.0625) < 0.03
