@@ -127,7 +127,7 @@ def _small_images_protocol(task: TaskName) -> Protocol:
 def quickstart(task: TaskName = "digits") -> RunConfig:
     """Minutes on two cores: what ``make search`` runs."""
     return RunConfig(
-        search=SearchSpec(initial=24, particles=4, children=3, generations=4),
+        search=SearchSpec(initial=32, particles=4, children=4, generations=5),
         protocol=quickstart_protocol(task),
     )
 

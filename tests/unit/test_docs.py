@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from evoptim.config import preset
 from evoptim.config.reading import read_config
 from evoptim.decay import DECAY_OPERATORS, PRIMITIVES
 from evoptim.operands import OPERANDS
@@ -33,6 +34,13 @@ def test_first_python_example_of_the_readme_trains() -> None:
     assert isinstance(loss, torch.Tensor)
     # The target is 0: a model that has not moved has a loss of about 1/3.
     assert loss.item() < 0.1
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/configuration.md"])
+def test_quickstart_is_as_large_as_it_says(page: str) -> None:
+    search = preset("quickstart").search
+    candidates = search.initial + search.generations * search.particles * search.children
+    assert f"{candidates} candidates" in (ROOT / page).read_text()
 
 
 def test_configuration_example_is_a_configuration() -> None:
