@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import pickle
 import sys
@@ -68,9 +67,6 @@ class TestWithoutTorchvision:
             load_task(TaskSpec(name="cifar10"))
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed"
-)
 class TestTorchvision:
     """Torchvision's own class, reading a copy in its own format with 10 images a batch."""
 
@@ -136,14 +132,11 @@ class TestTorchvision:
 
 
 def _cifar_class() -> Any:
-    if not hasattr(torch.ops.torchvision, "nms"):
-        # Beside a CPU build of torch, torchvision's compiled operators are missing; reading CIFAR
-        # needs none of them, importing torchvision only their names.
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    from torchvision.datasets import CIFAR10
-
+    try:
+        from torchvision.datasets import CIFAR10
+    except (ImportError, RuntimeError) as error:
+        # Beside another build of torch it is there, but cannot be imported.
+        pytest.skip(f"torchvision cannot be imported: {error}")
     return CIFAR10
 
 
