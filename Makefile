@@ -4,6 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# Debian and Ubuntu keep the venv module in a package of its own.
+VENV_PACKAGE = $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
+AS_ROOT = $$(test $$(id -u) = 0 || echo sudo -n)
+INSTALL_VENV = { echo "installing $(VENV_PACKAGE)" && $(AS_ROOT) apt-get update -qq && \
+	$(AS_ROOT) apt-get install -y -qq --no-install-recommends $(VENV_PACKAGE); } >&2
+
 .DEFAULT_GOAL := help
 .PHONY: help search test test-slow test-all lint format golden benchmarks wheel clean
 
@@ -49,8 +55,9 @@ clean:  ## Remove what was built; runs stay
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "evoptim needs Python 3.10 or newer, $(PYTHON) is $$($(PYTHON) -V): set PYTHON=..." >&2; exit 2; }
-	@$(PYTHON) -m venv $(VENV) || \
-		{ echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(INSTALL_VENV) || \
+		{ echo "Python's venv module is missing: apt-get install $(VENV_PACKAGE)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV): the first time takes minutes, most of them for torch"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
