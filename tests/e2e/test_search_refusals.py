@@ -17,6 +17,7 @@ import pytest
 from image_files import archive, noise
 from s3_server import BUCKET, S3Server, User, serve_s3
 from small_search import (
+    PLANNED,
     RUN,
     Finished,
     arguments,
@@ -34,6 +35,10 @@ def assert_refused(done: subprocess.CompletedProcess[str], *says: str) -> None:
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
     assert done.stdout == ""
     (line,) = lines(done.stderr)
+    assert_says(line, *says)
+
+
+def assert_says(line: str, *says: str) -> None:
     assert line.startswith("error: ")
     for text in says:
         assert text in line
@@ -290,7 +295,11 @@ def test_a_refusal_within_the_pipeline_is_one_line_too(finished: Finished, tmp_p
     broken = run / "generations/002/candidates.json"
     broken.write_bytes(broken.read_bytes()[:100])
     done = evoptim(*arguments(), cwd=tmp_path)
-    assert_refused(done, "generations/002/candidates.json", "remove that object")
+    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
+    # A run that has lasted some time before it is refused has said how far it is.
+    *progress, line = lines(done.stderr)
+    assert all(f" of {PLANNED} evaluations" in each for each in progress)
+    assert_says(line, "generations/002/candidates.json", "remove that object")
     broken.unlink()
     assert evoptim(*arguments(), cwd=tmp_path).returncode == 0
     assert records(store) == records(finished.store)
