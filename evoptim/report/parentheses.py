@@ -14,8 +14,9 @@ _CALL = re.compile(rf"{_NAME}(?:\\left)?\((?P<argument>.*)\)")
 _FLAT = re.compile(r"\\left\(((?:(?!\\left\(|\\right\)|frac|sqrt).)*)\\right\)")
 """Parentheses around something that is no taller than a line."""
 _FUNCTION_ENDS = re.compile(r"[A-Za-z}'|)]$")
-_OPENED = re.compile(r"(?:^|, |{|\\left\\?\|)$")
-"""What comes before an input that other delimiters enclose already."""
+_OPENED = re.compile(r"(?:^|(?<!\\), |{|\\left\\?\|)$")
+"""What comes before an input that other delimiters enclose already; a comma after a backslash is a
+thin space, which encloses nothing."""
 _CLOSED = re.compile(r"\\right|,|}")
 """What comes after one."""
 

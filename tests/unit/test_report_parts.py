@@ -44,6 +44,11 @@ from evoptim.report.wording import count, duration, interval, percent, plural, p
             r"\frac{\left(a+b\right)}{\left(c\right) \cdot \left(d+e\right)}",
             r"\frac{a+b}{c \cdot (d+e)}",
         ),
+        # A decay scales the whole sum.
+        (
+            r"\min\left(d_{1}(t)\, \left(a+b\right), \left(c+d\right)\right)",
+            r"\min(d_{1}(t)\, (a+b), c+d)",
+        ),
         # Unbalanced text comes back as it was.
         (r"a\right) + \left(b", r"a\right) + \left(b"),
     ],
