@@ -60,7 +60,8 @@ class TestOrder:
 
     def test_the_longest_names_still_make_keys(self) -> None:
         last = Stage.generation(at.GENERATIONS - 1)
-        check_key(at.evaluation_key("r" * 63, last, at.EVALUATIONS - 1))
+        key = at.evaluation_key("r" * 63, last, at.EVALUATIONS - 1)
+        assert check_key(key) == key
 
 
 class TestStage:

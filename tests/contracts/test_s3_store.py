@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -229,9 +230,11 @@ class TestRefusals:
         with pytest.raises(InputError, match="pip install boto3"):
             open_store("s3://bucket/a")
 
-    def test_a_folder_needs_no_boto3(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_folder_needs_no_boto3(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "boto3", None)
-        open_store("some/folder")
+        store = open_store(str(tmp_path))
+        assert store.put("a", b"1")
+        assert store.get("a") == b"1"
 
 
 class TestDifficultServers:

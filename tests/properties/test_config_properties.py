@@ -95,7 +95,7 @@ def test_any_text_is_a_setting_or_an_input_error(text: str) -> None:
     with contextlib.suppress(InputError):
         name, value = parse_setting(text)
         with contextlib.suppress(InputError):
-            read_config(settings={name: value})
+            assert isinstance(read_config(settings={name: value}), RunConfig)
 
 
 @given(

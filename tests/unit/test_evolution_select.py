@@ -178,12 +178,15 @@ def test_selection_goes_on_with_up_to_the_allowed_fraction_missing(
     proposed = candidates(10)
     records = evaluations(proposed, dict.fromkeys(range(10 - missing), 0.5))
     check_complete(proposed, records, fraction)
+    assert len(select_initial(proposed, records, 2).particles) == 2
 
 
 def test_a_fraction_is_compared_without_rounding_against_the_user() -> None:
     # 0.29 * 100 is 28.999999999999996 in floating point.
     proposed = candidates(100)
     check_complete(proposed, evaluations(proposed, dict.fromkeys(range(71), 0.5)), 0.29)
+    with pytest.raises(InfrastructureError, match="30 of 100"):
+        check_complete(proposed, evaluations(proposed, dict.fromkeys(range(70), 0.5)), 0.29)
 
 
 def test_too_many_missing_evaluations_stop_the_selection() -> None:
@@ -198,4 +201,6 @@ def test_too_many_missing_evaluations_stop_the_selection() -> None:
 
 def test_failed_evaluations_are_not_missing() -> None:
     proposed = candidates(3)
-    check_complete(proposed, evaluations(proposed, dict.fromkeys(range(3))), 0.0)
+    failed = evaluations(proposed, dict.fromkeys(range(3)))
+    check_complete(proposed, failed, 0.0)
+    assert [each.fitness for each in select_initial(proposed, failed, 3).particles] == [None] * 3

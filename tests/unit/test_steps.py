@@ -159,10 +159,13 @@ def test_another_protocol_reuses_nothing(store: Path) -> None:
 
 def test_files_of_others_in_a_stage_do_no_harm(store: Path) -> None:
     folder = store / "runs/tiny/generations/001"
-    (folder / "population.json").unlink()
+    population = folder / "population.json"
+    selected = population.read_bytes()
+    population.unlink()
     for name in (".DS_Store", "notes.txt", "00000.json.bak"):
         (folder / "evaluations" / name).write_text("not ours")
     steps.select(str(store), "tiny", 1)
+    assert population.read_bytes() == selected
 
 
 def test_the_archive_holds_every_candidate_and_baseline(finished: Path) -> None:
