@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evoptim import zoo
     from evoptim.config import preset
     from evoptim.config.reading import read_config
     from evoptim.genome import Genome
@@ -48,12 +49,15 @@ __all__ = [
     "results",
     "search",
     "show",
+    "zoo",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "zoo":
+        return importlib.import_module("evoptim.zoo")
     raise AttributeError(f"module 'evoptim' has no attribute {name!r}")
 
 

@@ -1,6 +1,29 @@
-"""What a genome computes: compilation to a program, and its interpreter."""
+"""What a genome computes: program, reference interpreter, and the rule that everything runs."""
 
+from evoptim.update.foreach import Interpreter, ListUniform, Number
+from evoptim.update.formula import Formula, decay, genome_formula
 from evoptim.update.interpreter import Uniform, move, update_direction
 from evoptim.update.program import Instruction, Program, compile_genome
+from evoptim.update.rule import Curve, Operation, Rule, Scalar
+from evoptim.update.trace import Options, Tensors
 
-__all__ = ["Instruction", "Program", "Uniform", "compile_genome", "move", "update_direction"]
+__all__ = [
+    "Curve",
+    "Formula",
+    "Instruction",
+    "Interpreter",
+    "ListUniform",
+    "Number",
+    "Operation",
+    "Options",
+    "Program",
+    "Rule",
+    "Scalar",
+    "Tensors",
+    "Uniform",
+    "compile_genome",
+    "decay",
+    "genome_formula",
+    "move",
+    "update_direction",
+]

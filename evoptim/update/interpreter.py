@@ -73,7 +73,7 @@ def update_direction(
     Returns:
         u, same shape. It may share memory with the inputs: do not change it in place.
     """
-    averages = {name: _average(name, gradient, state) for name in program.averages}
+    averages = {name: average(name, gradient, state) for name in program.averages}
     signals = Signals(gradient, weight, averages, count)
     values = [operand.value(signals) for operand in program.operands]
     site = _Site(state, count, dims, draw)
@@ -91,12 +91,13 @@ def update_direction(
     return values[-1]
 
 
-def _average(name: Average, gradient: Tensor, state: MutableMapping[str, Tensor]) -> Tensor:
+def average(name: Average, gradient: Tensor, state: MutableMapping[str, Tensor]) -> Tensor:
+    """The moving average called ``name``, this gradient included."""
     power = POWERS[name]
     signal = gradient if power == 1 else gradient.pow(power)
     # Not lerp: where an average has overflowed it must stay infinite rather than become NaN.
-    average = slot(state, name, gradient).mul_(constant(BETAS[name], gradient.dtype))
-    return average.add_(signal, alpha=1.0 - BETAS[name])
+    kept = slot(state, name, gradient).mul_(constant(BETAS[name], gradient.dtype))
+    return kept.add_(signal, alpha=1.0 - BETAS[name])
 
 
 @functools.lru_cache(maxsize=64)
