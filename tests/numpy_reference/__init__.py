@@ -35,6 +35,7 @@ from .sphere import (
     sphere_losses,
 )
 from .update import TensorUpdate, active_nodes, trajectory
+from .zoo import zoo_trajectory
 
 __all__ = [
     "BINARY",
@@ -63,4 +64,5 @@ __all__ = [
     "sphere_loss",
     "sphere_losses",
     "trajectory",
+    "zoo_trajectory",
 ]
