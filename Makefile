@@ -11,7 +11,7 @@ INSTALL_VENV = { echo "installing $(VENV_PACKAGE)" && $(AS_ROOT) apt-get update 
 	$(AS_ROOT) apt-get install -y -qq --no-install-recommends $(VENV_PACKAGE); } >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help search test test-slow test-all lint format golden benchmarks wheel clean
+.PHONY: help search test test-slow test-all lint format golden benchmarks gallery wheel clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ golden: $(STAMP)  ## Refresh the golden pipeline after a deliberate change
 benchmarks: $(STAMP)  ## Print the speeds that the README states
 	$(BIN)/python benchmarks/integrity.py
 	$(BIN)/python benchmarks/evaluation.py
+
+gallery: $(STAMP)  ## Write the pages of docs/zoo again
+	$(BIN)/python docs/gallery.py
 
 wheel: $(STAMP)  ## Build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
