@@ -179,7 +179,7 @@ class RuleOptimizer(Optimizer):
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
-            group["step"] = _counter(group, group["step"])
+            group["step"] = _counter(group, group.get("step", 0))
         weights = [(group, weight) for group in self.param_groups for weight in group["params"]]
         for number, (group, weight) in zip(saved, weights, strict=True):
             state = self.state.get(weight)

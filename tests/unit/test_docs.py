@@ -26,10 +26,26 @@ def test_search_space_page_lists_every_symbol() -> None:
     assert [symbol for symbol in symbols if f"`{symbol}`" not in page] == []
 
 
-def test_first_python_example_of_the_readme_trains() -> None:
-    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+def run_example(page: str, number: int) -> dict[str, object]:
+    code = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)[number]
     names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)  # the repository's own text
+    exec(compile(code, page, "exec"), names)  # the repository's own text
+    return names
+
+
+def test_the_drop_in_example_is_three_lines_that_run() -> None:
+    assert isinstance(run_example("README.md", 0)["optimizer"], torch.optim.Optimizer)
+    assert len(re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0].splitlines()) == 3
+
+
+def test_the_example_with_a_schedule_of_ones_own_runs() -> None:
+    scheduler = run_example("docs/optimizers.md", 0)["scheduler"]
+    assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
+    assert scheduler.last_epoch == 100
+
+
+def test_the_readme_example_of_a_formula_trains() -> None:
+    names = run_example("README.md", 1)
     loss = names["loss"]
     assert isinstance(loss, torch.Tensor)
     # The target is 0: a model that has not moved has a loss of about 1/3.
