@@ -293,7 +293,7 @@ def docstring_range(name: str) -> str:
 def formula_of(name: str, decay: bool) -> Formula:
     """The formula that the class runs by default."""
     optimizer = zoo.create(name, [torch.zeros(1)], lr=1.0, total_steps=1, decay=decay)
-    return optimizer._formula
+    return optimizer.formula
 
 
 def genome_of(formula: Formula) -> Any:
@@ -306,7 +306,7 @@ def intended_genome(name: str) -> Any:
     optimizer_class: Any = zoo.OPTIMIZERS[name]
     if name == "opt4" or "reading" not in inspect.signature(optimizer_class).parameters:
         return None
-    return genome_of(optimizer_class.formula(False, "intended"))
+    return genome_of(optimizer_class.equation(False, "intended"))
 
 
 def reason(name: str) -> str:
@@ -516,7 +516,7 @@ def _genome_words(name: str) -> Iterator[str]:
 
 
 def _opt4_variant_1() -> Formula:
-    return zoo.Opt4([torch.zeros(1)], lr=1.0, variant=1)._formula
+    return zoo.Opt4([torch.zeros(1)], lr=1.0, variant=1).formula
 
 
 def index_page() -> str:

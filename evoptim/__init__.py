@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from evoptim.genome import Genome
     from evoptim.integrity import check_integrity
     from evoptim.optim import EvolvedOptimizer
-    from evoptim.verbs import compile_pipeline, make_report, results, search, show
+    from evoptim.verbs import compile_pipeline, export, make_report, results, search, show
 
 __version__ = "0.1.0"
 
@@ -29,6 +29,7 @@ _HOMES = MappingProxyType(
         "Genome": "evoptim.genome",
         "check_integrity": "evoptim.integrity",
         "compile_pipeline": "evoptim.verbs",
+        "export": "evoptim.verbs",
         "preset": "evoptim.config",
         "read_config": "evoptim.config.reading",
         "make_report": "evoptim.verbs",
@@ -43,6 +44,7 @@ __all__ = [
     "Genome",
     "check_integrity",
     "compile_pipeline",
+    "export",
     "make_report",
     "preset",
     "read_config",

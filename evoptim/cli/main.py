@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 import evoptim
+from evoptim.cli.export import export
 from evoptim.cli.genome import check, show
 from evoptim.cli.pipeline import compile_, step
 from evoptim.cli.results import report, results
@@ -94,5 +95,5 @@ def main() -> None:
     """
 
 
-for _command in (search, results, report, show, check, compile_, step):
+for _command in (search, results, report, show, check, export, compile_, step):
     main.add_command(_command)

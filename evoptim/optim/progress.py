@@ -40,7 +40,11 @@ def factor_table(formula: Formula, horizon: Horizon) -> Tensor:
     if formula.rate_curve is not None:
         rates = rates * _column(formula.rate_curve.values(total))
     momentum = _column(tuple(momentum_factor(step, *shape) for step in range(total)))
-    columns = [rates.double(), momentum, *(_column(curve.values(total)) for curve in formula.curves)]
+    columns = [
+        rates.double(),
+        momentum,
+        *(_column(curve.values(total)) for curve in formula.curves),
+    ]
     return torch.stack(columns, dim=1)
 
 

@@ -106,7 +106,8 @@ class RuleOptimizer(Optimizer):
         lr: float | Tensor,
         **options: Unpack[OptimizerOptions],
     ) -> None:
-        self._formula = formula
+        self.formula = formula
+        """What it computes; read only."""
         self._prepare()
         defaults = {"lr": lr, **_DEFAULTS, **options, "formula": formula.name}
         unknown = set(options) - set(_DEFAULTS)
@@ -126,7 +127,7 @@ class RuleOptimizer(Optimizer):
         super().__init__(params, defaults)
 
     def _prepare(self) -> None:
-        self._state_names = self._formula.rule(Options()).state
+        self._state_names = self.formula.rule(Options()).state
         self._interpreters: dict[tuple[bool, bool, bool], Interpreter] = {}
         self._tables: dict[tuple[Horizon, torch.device | None], Tensor] = {}
         self._warned_of_the_end = False
@@ -152,7 +153,7 @@ class RuleOptimizer(Optimizer):
         Raises:
             InputError: an argument of the group is out of range.
         """
-        _check_group(self._formula, {**self.defaults, **param_group})
+        _check_group(self.formula, {**self.defaults, **param_group})
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         taken = int(self.param_groups[0]["step"]) if len(self.param_groups) > 1 else 0
@@ -164,24 +165,35 @@ class RuleOptimizer(Optimizer):
         Raises:
             InputError: the state is that of another formula.
         """
-        for group in state_dict["param_groups"]:
-            theirs = group.get("formula")
-            if theirs != self._formula.name:
-                whose = f"that of {theirs}" if theirs else "not that of an evoptim optimizer"
-                raise InputError(
-                    f"the state_dict is {whose}, this optimizer runs {self._formula.name}: "
-                    "build it from the same genome or zoo name"
-                )
-        # torch would keep the very tensors, and two optimizers would then change the same ones.
-        own = copy.deepcopy(state_dict)
-        super().load_state_dict(own)
-        saved = [number for group in own["param_groups"] for number in group["params"]]
+        own: dict[str, Any] = {}
+
+        def take(_: Optimizer, given: dict[str, Any]) -> dict[str, Any]:
+            self._check_origin(given)
+            # torch would keep the very tensors, and two optimizers would then change the same ones.
+            own.update(copy.deepcopy(given))
+            return own
+
+        # Between the hooks of others: those before may rename or convert what was saved, those
+        # after find all of it loaded.
+        handles = (
+            self.register_load_state_dict_pre_hook(take),
+            self.register_load_state_dict_post_hook(lambda _: self._restore(own), prepend=True),
+        )
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        """What torch's own loading leaves out or rounds."""
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
             group["step"] = _counter(group, group.get("step", 0))
+        numbers = [number for group in saved["param_groups"] for number in group["params"]]
         weights = [(group, weight) for group in self.param_groups for weight in group["params"]]
-        for number, (group, weight) in zip(saved, weights, strict=True):
+        for number, (group, weight) in zip(numbers, weights, strict=True):
             state = self.state.get(weight)
             if not state:
                 continue
@@ -189,9 +201,19 @@ class RuleOptimizer(Optimizer):
             state["step"] = torch.as_tensor(state["step"]).to(device, torch.float32)
             # torch would round it to the weights' type.
             if weight.dtype in _HALF:
-                for name, value in own["state"][number].items():
+                for name, value in saved["state"][number].items():
                     if name != "step":
                         state[name] = value.to(weight.device, torch.float32)
+
+    def _check_origin(self, state_dict: dict[str, Any]) -> None:
+        for group in state_dict["param_groups"]:
+            theirs = group.get("formula")
+            if theirs != self.formula.name:
+                whose = f"that of {theirs}" if theirs else "not that of an evoptim optimizer"
+                raise InputError(
+                    f"the state_dict is {whose}, this optimizer runs {self.formula.name}: "
+                    "build it from the same genome or zoo name"
+                )
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -253,7 +275,7 @@ class RuleOptimizer(Optimizer):
         """Fill the lists: what has a gradient, and the group's factors, once for each device."""
         options = _options(group)
         if options not in self._interpreters:
-            self._interpreters[options] = Interpreter(self._formula.rule(Options(*options)))
+            self._interpreters[options] = Interpreter(self.formula.rule(Options(*options)))
         for weight in group["params"]:
             if weight.grad is None:
                 continue
@@ -274,7 +296,7 @@ class RuleOptimizer(Optimizer):
     def _table(self, group: dict[str, Any], device: torch.device | None) -> Tensor:
         horizon = Horizon(*(group[name] for name in _HORIZON))
         if (horizon, device) not in self._tables:
-            table = factor_table(self._formula, horizon)
+            table = factor_table(self.formula, horizon)
             self._tables[horizon, device] = table if device is None else table.to(device)
         return self._tables[horizon, device]
 
@@ -358,7 +380,7 @@ class RuleOptimizer(Optimizer):
         """The value of ``scalar``: numbers where the factors are numbers, else tensors."""
         rate = lr * factors[0]
         if scalar.kind == "rate":
-            return rate * -self._formula.sign
+            return rate * -self.formula.sign
         if scalar.kind == "momentum":
             return factors[1]
         if scalar.kind == "decay":

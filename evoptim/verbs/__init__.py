@@ -2,6 +2,7 @@
 
 from evoptim.verbs.compiling import compile_pipeline
 from evoptim.verbs.describing import Description, find_genome, show
+from evoptim.verbs.exporting import export
 from evoptim.verbs.ranking import results
 from evoptim.verbs.reporting import make_report
 from evoptim.verbs.searching import DEFAULT_STORE, SearchResult, Status, search
@@ -12,6 +13,7 @@ __all__ = [
     "SearchResult",
     "Status",
     "compile_pipeline",
+    "export",
     "find_genome",
     "make_report",
     "results",

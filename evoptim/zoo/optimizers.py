@@ -79,10 +79,10 @@ class _Written(RuleOptimizer):
         decay: bool = False,
         **options: Unpack[OptimizerOptions],
     ) -> None:
-        super().__init__(params, self.formula(decay), lr=lr, **options)
+        super().__init__(params, self.equation(decay), lr=lr, **options)
 
     @staticmethod
-    def formula(decay: bool) -> Formula:
+    def equation(decay: bool) -> Formula:
         raise NotImplementedError
 
 
@@ -99,10 +99,10 @@ class _TwoReadings(RuleOptimizer):
         **options: Unpack[OptimizerOptions],
     ) -> None:
         _check_reading(reading)
-        super().__init__(params, self.formula(decay, reading), lr=lr, **options)
+        super().__init__(params, self.equation(decay, reading), lr=lr, **options)
 
     @staticmethod
-    def formula(decay: bool, reading: Reading) -> Formula:
+    def equation(decay: bool, reading: Reading) -> Formula:
         raise NotImplementedError
 
 
@@ -130,7 +130,7 @@ class Opt1(_TwoReadings):
     """
 
     @staticmethod
-    def formula(decay: bool, reading: Reading) -> Formula:  # noqa: ARG004
+    def equation(decay: bool, reading: Reading) -> Formula:  # noqa: ARG004
         if reading == "published":
             return Formula("opt1", formulas.opt1)
         clipped = f"clip(10-5w, (10-5w)-({_SQUARES}))"
@@ -156,7 +156,7 @@ class Opt3(_TwoReadings):
     """
 
     @staticmethod
-    def formula(decay: bool, reading: Reading) -> Formula:  # noqa: ARG004
+    def equation(decay: bool, reading: Reading) -> Formula:  # noqa: ARG004
         if reading == "published":
             return Formula("opt3", formulas.opt3)
         bounded = f"(10-5w) / (sqrt(1+((10-5w)-({_CUBES}))^2))"
@@ -191,10 +191,10 @@ class Opt4(RuleOptimizer):
         if variant not in (0, 1):
             raise InputError(f"variant of opt4 is 0 or 1, got {variant!r}")
         scaled = variant == 0 and (bool(decay) or reading == "published")
-        super().__init__(params, self.formula(decay, scaled), lr=lr, **options)
+        super().__init__(params, self.equation(decay, scaled), lr=lr, **options)
 
     @staticmethod
-    def formula(decay: bool, scaled: bool) -> Formula:
+    def equation(decay: bool, scaled: bool) -> Formula:
         """``scaled``: whether A = arctan(a13)."""
         if not scaled:
             found = _genome(f"None ~ ({_Q}) / (clip(2, exp(v hat)))")
@@ -215,7 +215,7 @@ class Opt5(_Written):
     """
 
     @staticmethod
-    def formula(decay: bool) -> Formula:
+    def equation(decay: bool) -> Formula:
         found = _genome(f"None ~ ({_Q}) / (clip(2, exp(v hat)))")
         return _with_schedule_0(found, "opt5") if decay else found
 
@@ -227,7 +227,7 @@ class Opt6(_Written):
     """
 
     @staticmethod
-    def formula(decay: bool) -> Formula:
+    def equation(decay: bool) -> Formula:
         if not decay:
             return _genome(f"None ~ ({_Q}) / (|exp(10-4w)|)")
         return _with_schedule_0(
@@ -265,7 +265,7 @@ class Opt9(_TwoReadings):
     """
 
     @staticmethod
-    def formula(decay: bool, reading: Reading) -> Formula:
+    def equation(decay: bool, reading: Reading) -> Formula:
         if reading == "intended":
             signal = "[erfc(a11)][g]" if decay else "g"
             return _genome(f"Nest ~ ({signal})*(exp(arctan({_SQUARES})))")
@@ -287,7 +287,7 @@ class Opt10(_TwoReadings):
     """
 
     @staticmethod
-    def formula(decay: bool, reading: Reading) -> Formula:
+    def equation(decay: bool, reading: Reading) -> Formula:
         if reading == "intended":
             signal = "[(a13)*(a2)][g]" if decay else "g"
             return _genome(f"Nest ~ bessel_i1e(bessel_i1e({signal}))")
@@ -306,7 +306,7 @@ class AdamClip0(_Written):
     """
 
     @staticmethod
-    def formula(decay: bool) -> Formula:  # noqa: ARG004
+    def equation(decay: bool) -> Formula:  # noqa: ARG004
         return Formula("adamclip0", formulas.adam_clip0)
 
 
@@ -346,7 +346,7 @@ class AdamClip4(_Written):
     """
 
     @staticmethod
-    def formula(decay: bool) -> Formula:  # noqa: ARG004
+    def equation(decay: bool) -> Formula:  # noqa: ARG004
         return Formula("adamclip4", formulas.adam_clip4)
 
 
@@ -386,5 +386,5 @@ class Lion(_Written):
     """
 
     @staticmethod
-    def formula(decay: bool) -> Formula:  # noqa: ARG004
+    def equation(decay: bool) -> Formula:  # noqa: ARG004
         return Formula("lion", formulas.lion)

@@ -32,7 +32,7 @@ from evoptim.cli import main
 from evoptim.config.reading import parse_setting
 from evoptim.records import Archive
 
-VERBS = ("search", "results", "report", "show", "check", "compile", "step")
+VERBS = ("search", "results", "report", "show", "check", "export", "compile", "step")
 FORMULA = "Nest ~ bessel_i1e(arctan([(a13)*(a2)][g]))"
 
 
@@ -48,7 +48,7 @@ def test_help_teaches(words: list[str], tmp_path: Path) -> None:
     # click's mark of text that keeps its lines is not to be seen.
     assert "\b" not in text
     assert "\\b" not in text
-    examples = {"search", "results", "show", "check", "compile"} & set(words)
+    examples = {"search", "results", "show", "check", "export", "compile"} & set(words)
     for verb in examples:
         assert re.search(rf"^ +evoptim {verb}\b", text, re.MULTILINE)
     if not words or words == ["--help"]:
