@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -16,7 +15,28 @@ from evoptim.update.program import compile_genome
 from evoptim.update.rule import Curve, Rule, Scalar
 from evoptim.update.trace import Options, Tensors, trace, traced_uniform
 
-_PLAIN = partial(move, Momentum.NONE)
+
+# Values rather than partial functions, which are equal to themselves alone: equal formulas share
+# their rule, their kernels and their tables.
+@dataclass(frozen=True)
+class Movement:
+    """Moves the weights as the search does, see :func:`evoptim.update.move`."""
+
+    momentum: Momentum
+
+    def __call__(
+        self,
+        weight: Tensor,
+        update: Tensor,
+        rate: Tensor,
+        coefficient: Tensor,
+        state: MutableMapping[str, Tensor],
+    ) -> None:
+        """Change ``weight`` in place."""
+        move(self.momentum, weight, update, rate, coefficient, state)
+
+
+_PLAIN = Movement(Momentum.NONE)
 
 
 @dataclass(frozen=True)
@@ -63,7 +83,7 @@ def genome_formula(genome: Genome) -> Formula:
     return Formula(
         name=f"genome {genome.id}",
         direction=_GenomeDirection(genome),
-        movement=partial(move, program.momentum),
+        movement=Movement(program.momentum),
         curves=program.decays,
         sign=program.sign,
     )

@@ -60,19 +60,31 @@ def opt3(t: Tensors) -> Tensor:
     return _mixed(s) + _softsign(_smooth_quotient(small, z))
 
 
-def opt9(t: Tensors, decayed: bool) -> Tensor:
+@dataclass(frozen=True)
+class Opt9:
     """See :class:`evoptim.zoo.Opt9`; its momentum is :func:`published_nesterov`."""
-    s = _signals(t, "s")
-    squares = 0.05 * s.gradient.square() + 0.95 * s.hat("s")
-    gradient = s.gradient * decay(0) if decayed else s.gradient
-    return gradient * torch.atan(squares).exp()
+
+    decayed: bool
+
+    def __call__(self, t: Tensors) -> Tensor:
+        """The update."""
+        s = _signals(t, "s")
+        squares = 0.05 * s.gradient.square() + 0.95 * s.hat("s")
+        gradient = s.gradient * decay(0) if self.decayed else s.gradient
+        return gradient * torch.atan(squares).exp()
 
 
-def opt10(t: Tensors, decayed: bool) -> Tensor:
+@dataclass(frozen=True)
+class Opt10:
     """See :class:`evoptim.zoo.Opt10`; its momentum is :func:`published_nesterov`."""
-    gradient = t.gradient * decay(0) if decayed else t.gradient
-    update: Tensor = torch.special.i1e(torch.special.i1e(gradient))
-    return update
+
+    decayed: bool
+
+    def __call__(self, t: Tensors) -> Tensor:
+        """The update."""
+        gradient = t.gradient * decay(0) if self.decayed else t.gradient
+        update: Tensor = torch.special.i1e(torch.special.i1e(gradient))
+        return update
 
 
 def adam_clip0(t: Tensors) -> Tensor:

@@ -25,7 +25,6 @@ Source: Morgan & Hougen, arXiv 2404.06679, unless a class names another.
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
@@ -271,7 +270,7 @@ class Opt9(_TwoReadings):
             return _genome(f"Nest ~ ({signal})*(exp(arctan({_SQUARES})))")
         return Formula(
             "opt9 with decay" if decay else "opt9",
-            partial(formulas.opt9, decayed=bool(decay)),
+            formulas.Opt9(bool(decay)),
             formulas.published_nesterov,
             curves=(Decay.parse("erfc(a11)"),) if decay else (),
         )
@@ -293,7 +292,7 @@ class Opt10(_TwoReadings):
             return _genome(f"Nest ~ bessel_i1e(bessel_i1e({signal}))")
         return Formula(
             "opt10 with decay" if decay else "opt10",
-            partial(formulas.opt10, decayed=bool(decay)),
+            formulas.Opt10(bool(decay)),
             formulas.published_nesterov,
             curves=(Decay.parse("(a13)*(a2)"),) if decay else (),
         )

@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from evoptim import EvolvedOptimizer, zoo
 from evoptim.config import SamplingProbabilities
 from evoptim.genome import Genome
 from evoptim.sampling import sample_genome
 from evoptim.update import (
+    Formula,
     Interpreter,
     Options,
+    Tensors,
     compile_genome,
     genome_formula,
     move,
@@ -32,15 +35,15 @@ def uniform(node: int, like: Tensor) -> Tensor:
 
 
 def by_rule(genome: Genome, options: Options, weights: list[Tensor], steps: int) -> list[Tensor]:
-    formula = genome_formula(genome)
-    rule = formula.rule(options)
+    found = genome_formula(genome)
+    rule = found.rule(options)
     interpreter = Interpreter(rule)
     weights = [weight.clone() for weight in weights]
     state = {name: [torch.zeros_like(weight) for weight in weights] for name in rule.state}
-    tables = [curve.values(steps) for curve in formula.curves]
+    tables = [curve.values(steps) for curve in found.curves]
     for step in range(steps):
         numbers = {
-            "rate": -formula.sign * RATE,
+            "rate": -found.sign * RATE,
             "momentum": COEFFICIENT,
             "weight_decay": WEIGHT_DECAY,
             "shrink": 1 - RATE * WEIGHT_DECAY,
@@ -127,9 +130,26 @@ def test_the_interpreter_makes_no_temporary_that_it_could_do_without() -> None:
     ]
 
 
-def test_a_function_that_no_backend_knows_is_refused_by_name() -> None:
-    from evoptim.update import Formula, Tensors
+def test_equal_optimizers_share_their_rule() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
 
+    def formulas() -> list[Formula]:
+        genome = "Nest ~ id([id(a1)][v hat])"
+        made = [
+            EvolvedOptimizer([weight], genome, lr=1.0, total_steps=7),
+            *(
+                zoo.create(name, [weight], lr=1.0, total_steps=7, decay=decay)
+                for name in zoo.names()
+                for decay in (False, True)
+            ),
+        ]
+        return [optimizer.formula for optimizer in made]
+
+    for first, second in zip(formulas(), formulas(), strict=True):
+        assert first.rule(PLAIN) is second.rule(PLAIN)
+
+
+def test_a_function_that_no_backend_knows_is_refused_by_name() -> None:
     def direction(tensors: Tensors) -> Tensor:
         return torch.cumsum(tensors.gradient, 0)
 
