@@ -44,6 +44,7 @@ golden: $(STAMP)  ## Refresh the golden pipeline after a deliberate change
 benchmarks: $(STAMP)  ## Print the speeds that the README states
 	$(BIN)/python benchmarks/integrity.py
 	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/step_time.py
 
 gallery: $(STAMP)  ## Write the pages of docs/zoo again
 	$(BIN)/python docs/gallery.py

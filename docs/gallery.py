@@ -401,13 +401,14 @@ def _with_decays(name: str) -> list[str]:
 def _code(name: str) -> str:
     row = rows(name)[-1]
     decay = ", decay=True" if row["decay"] else ""
-    return (
-        "```python\n"
-        "from evoptim import zoo\n\n"
-        f'optimizer = zoo.create(\n    "{name}", model.parameters(), lr={row["low"]:g}, '
-        f"total_steps=1000, warmup_steps=100{decay}\n)\n"
-        "```"
+    arguments = (
+        f'"{name}", model.parameters(), lr={row["low"]:g}, '
+        f"total_steps=1000, warmup_steps=100{decay}"
     )
+    line = f"optimizer = zoo.create({arguments})"
+    # As the formatter has it, which also reads the code in Markdown.
+    call = line if len(line) <= 100 else f"optimizer = zoo.create(\n    {arguments}\n)"
+    return f"```python\nfrom evoptim import zoo\n\n{call}\n```"
 
 
 def _rates_table(name: str) -> str:

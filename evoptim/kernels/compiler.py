@@ -21,8 +21,8 @@ CACHE_VARIABLE = "EVOPTIM_CACHE_DIR"
 _FLAGS = (
     "-O3",
     "-march=native",
+    *(("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()),
     "-fPIC",
-    "-mprefer-vector-width=512",
     "-shared",
     "-fopenmp-simd",
     # Infinities and NaN are results like others, and each operation rounds as torch's does.

@@ -47,6 +47,15 @@ EXPRESSIONS = {
 }
 """Operation -> expression: ``{0}``, ``{1}`` its inputs, ``{s}`` its scalar."""
 
+NEAR = 0.5
+"""Up to this size of their input the functions of :data:`NEAR_EXPRESSIONS` are short series."""
+NEAR_EXPRESSIONS = {
+    "asinh": "near_asinh({0})",
+    "tanh": "near_tanh({0})",
+    "i1e": "near_i1e({0})",
+}
+"""Expressions for float32 inputs of at most :data:`NEAR` in size, to rounding as exact."""
+
 _LIBRARY = ("exp", "log", "tanh", "atan", "asinh", "erf", "erfc", "pow")
 """What comes from the C library."""
 
@@ -74,7 +83,28 @@ def declarations(operations: frozenset[str], double: bool) -> str:
             lines.append(_plain(name) if double else write())
     if "i1e" in used:
         lines.append(_i1e_double() if double else _i1e())
+    if not double:
+        lines += [_near(name) for name in NEAR_EXPRESSIONS if name in operations]
     return "\n".join(lines)
+
+
+def _near(name: str) -> str:
+    """By Horner's scheme: x times a series in x² or, for i1e, in |x|."""
+    if name == "i1e":
+        series = _fit(
+            lambda z: _i1e_exactly(z) / z if z > 1e-3 else math.exp(-z) * (0.5 + z * z / 16),
+            0.0,
+            NEAR,
+            3e-8,
+        )
+        return f"""
+{_chain("near_i1e_over", series)}
+INLINE real near_i1e(real x) {{ return x * near_i1e_over(__builtin_fabsf(x)); }}"""
+    function = {"asinh": math.asinh, "tanh": math.tanh}[name]
+    series = _fit(lambda q: function(math.sqrt(q)) / math.sqrt(q), 0.0, NEAR**2, 3e-8)
+    return f"""
+{_chain(f"near_{name}_over", series)}
+INLINE real near_{name}(real x) {{ return x * near_{name}_over(x * x); }}"""
 
 
 def _plain(name: str) -> str:

@@ -14,7 +14,7 @@ from string import Template
 
 import torch
 
-from evoptim.kernels.functions import EXPRESSIONS, declarations
+from evoptim.kernels.functions import EXPRESSIONS, NEAR, NEAR_EXPRESSIONS, declarations
 from evoptim.update.rule import GRADIENT, WEIGHT, Operation, Rule, Scalar
 
 LANES = 16
@@ -116,29 +116,90 @@ def _phase(rule: Rule, shape: Layout, phase: int, wide: bool) -> str:
             loop.append(writer.statement(number))
     pointers = "\n".join(_pointers(shape))
     if last:
-        body = loop + [
-            f"p{shape.names.index(name)}[i] = {'store' if name == WEIGHT else ''}(x{number});"
+        stores = [
+            (shape.names.index(name), f"{'store' if name == WEIGHT else ''}(x{number})")
             for name, number in rule.stores
             if rule.operations[number] != Operation("read", source=name)
         ]
-        walk = _strips(shape, body, "")
+        body = loop + [f"p{place}[i] = {value};" for place, value in stores]
+        near = [] if wide else _near(rule, needed, writer)
+        walk = _two_ways(shape, near, body, dict(stores)) if near else _strips(shape, body, "")
     else:
         walk = _summing(shape, rule, ending, loop)
     return f"static void phase{phase}(PHASE) {{\n{pointers}\n{_indent(before, 2)}\n{walk}\n}}"
 
 
-def _strips(shape: Layout, body: list[str], after: str) -> str:
-    """The walk over a block. What is ahead is fetched while the present strip is computed."""
+def _near(rule: Rule, needed: set[int], writer: _Writer) -> list[str]:
+    """The loop with short series in place of functions, where the rule has any; ``far`` tells."""
+    if not any(rule.operations[number].name in NEAR_EXPRESSIONS for number in needed):
+        return []
+    lines = []
+    for number in sorted(needed):
+        operation = rule.operations[number]
+        if operation.name == "sum" or writer.constant(number):
+            continue
+        lines.append(writer.statement(number, near=True))
+        if operation.name in NEAR_EXPRESSIONS:
+            # Not "greater than": NaN is far too.
+            lines.append(f"far |= !(__builtin_fabsf(x{operation.inputs[0]}) <= {NEAR!r}f);")
+    return lines
+
+
+def _two_ways(shape: Layout, near: list[str], body: list[str], stores: dict[int, str]) -> str:
+    """The walk over a block in which most inputs of functions are expected to be small.
+
+    A strip is computed by short series into a buffer, which counts if all inputs were small. After
+    the first strip where one was not, the rest of the block takes the long way at once.
+    """
+    kinds = {
+        place: "stored" if shape.names[place] in (GRADIENT, WEIGHT) else "real" for place in stores
+    }
+    buffers = [f"{kinds[place]} t{place}[{STRIP}];" for place in stores]
+    kept = [f"t{place}[i - from] = {value};" for place, value in stores.items()]
+    copied = [f"p{place}[i] = t{place}[i - from];" for place in stores]
+    return f"""\
+{_indent(buffers, 2)}
+  bool long_way = false;
+  for (i64 from = 0; from < n; from += {STRIP}) {{
+    const i64 to = n - from < {STRIP} ? n : from + {STRIP};
+{_fetch(shape)}
+    if (!long_way) {{
+      int far = 0;
+      VECTORISE_WITH_FAR for (i64 i = from; i < to; i++) {{
+{_indent(near + kept, 8)}
+      }}
+      if (!far) {{
+        VECTORISE for (i64 i = from; i < to; i++) {{
+{_indent(copied, 10)}
+        }}
+        continue;
+      }}
+      long_way = true;
+    }}
+    VECTORISE for (i64 i = from; i < to; i++) {{
+{_indent(body, 6)}
+    }}
+  }}"""
+
+
+def _fetch(shape: Layout) -> str:
+    """Fetches what is ahead while the present strip is computed."""
     ahead = "\n".join(
         f"      __builtin_prefetch((const char *)(p{k} + from + {AHEAD}) + line);"
         for k in range(len(shape.names) + len(shape.masks))
     )
     return f"""\
-  for (i64 from = 0; from < n; from += {STRIP}) {{
-    const i64 to = n - from < {STRIP} ? n : from + {STRIP};
     for (i64 line = 0; line < {STRIP} * (i64)sizeof(real); line += 64) {{
 {ahead}
-    }}
+    }}"""
+
+
+def _strips(shape: Layout, body: list[str], after: str) -> str:
+    """The walk over a block."""
+    return f"""\
+  for (i64 from = 0; from < n; from += {STRIP}) {{
+    const i64 to = n - from < {STRIP} ? n : from + {STRIP};
+{_fetch(shape)}
     VECTORISE for (i64 i = from; i < to; i++) {{
 {_indent(body, 6)}
     }}
@@ -205,10 +266,12 @@ class _Writer:
         """Whether the value is the same for all elements."""
         return number in self._reduced or self._rule.operations[number].name == "full"
 
-    def statement(self, number: int) -> str:
-        return f"const real x{number} = {self._expression(self._rule.operations[number])};"
+    def statement(self, number: int, near: bool = False) -> str:
+        """``near``: whether the inputs of functions are small."""
+        each = self._rule.operations[number]
+        return f"const real x{number} = {self._expression(each, near)};"
 
-    def _expression(self, each: Operation) -> str:
+    def _expression(self, each: Operation, near: bool) -> str:
         if each.name == "read":
             pointer = f"p{self._shape.names.index(each.source)}[i]"
             return f"load({pointer})" if each.source in (GRADIENT, WEIGHT) else pointer
@@ -219,7 +282,8 @@ class _Writer:
         if each.name == "drop":
             mask = len(self._shape.names) + self._shape.masks.index(each.source)
             return f"p{mask}[i] >= {scalar} ? {inputs[0]} : (real)0"
-        return EXPRESSIONS[each.name].format(*inputs, s=scalar, f=self._suffix)
+        table = {**EXPRESSIONS, **NEAR_EXPRESSIONS} if near else EXPRESSIONS
+        return table[each.name].format(*inputs, s=scalar, f=self._suffix)
 
     def _scalar(self, scalar: float | Scalar | None) -> str:
         if isinstance(scalar, Scalar):
@@ -304,6 +368,7 @@ typedef $stored stored;
 #endif
 #define INLINE static inline __attribute__((always_inline))
 #define VECTORISE _Pragma("omp simd")
+#define VECTORISE_WITH_FAR _Pragma("omp simd reduction(|:far)")
 extern "C" int sched_yield(void);
 $conversions
 $declarations

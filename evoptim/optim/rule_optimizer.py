@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypedDict, overload
 
@@ -16,7 +16,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 from evoptim.errors import EvoptimError, InputError
 from evoptim.optim.batches import Batch, batches, one_by_one
 from evoptim.optim.progress import Horizon, factor_table
-from evoptim.update import Formula, Interpreter, ListUniform, Options, Scalar
+from evoptim.update import Formula, Interpreter, ListUniform, Options, Rule, Scalar
 from evoptim.update.rule import GRADIENT, WEIGHT
 
 if TYPE_CHECKING:
@@ -329,17 +329,12 @@ class RuleOptimizer(Optimizer):
                 [with_gradient[index] for index in indices],
             )
             kernel = _kernel(interpreter, dtype, device) if group["fused"] else None
-            if kernel is not None:
-                kernel(batch.tensors, scalars, _masks(group["seed"], step, batch.places))
-                continue
-            pieces = (
-                one_by_one(batch)
-                if group["foreach"] is False
-                else batches(batch, split=interpreter.rule.elementwise)
-            )
-            for piece in pieces:
+            for piece in _pieces(batch, group, interpreter.rule, kernel is not None):
                 masks = _masks(group["seed"], step, piece.places)
-                _interpret(interpreter, piece.tensors, scalars, masks)
+                if kernel is not None:
+                    kernel(piece.tensors, scalars, masks)
+                else:
+                    _interpret(interpreter, piece.tensors, scalars, masks)
 
     def _step_on_device(
         self,
@@ -414,6 +409,15 @@ def _options(group: dict[str, Any]) -> tuple[bool, bool, bool]:
     decays = group["weight_decay"] != 0.0
     decoupled = group["decoupled_weight_decay"]
     return (decays and not decoupled, decays and decoupled, group["maximize"])
+
+
+def _pieces(batch: Batch, group: dict[str, Any], rule: Rule, fused: bool) -> Iterable[Batch]:
+    if fused and not rule.stochastic:
+        return [batch]
+    if group["foreach"] is False:
+        return one_by_one(batch)
+    # Masks take memory as temporaries do.
+    return batches(batch, split=rule.elementwise)
 
 
 def _kernel(interpreter: Interpreter, dtype: torch.dtype, device: torch.device) -> Any:

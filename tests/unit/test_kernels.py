@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import multiprocessing
 import os
 import shutil
@@ -19,7 +20,7 @@ from torch import Tensor
 from evoptim import EvolvedOptimizer, Genome, kernels
 from evoptim.config import SamplingProbabilities
 from evoptim.kernels import CpuKernel, compiler, fallback, kernel, threads
-from evoptim.kernels.functions import EXPRESSIONS
+from evoptim.kernels.functions import EXPRESSIONS, NEAR, NEAR_EXPRESSIONS
 from evoptim.kernels.inductor import InductorKernel
 from evoptim.kernels.source import source
 from evoptim.sampling import sample_genome
@@ -247,6 +248,30 @@ def test_functions_are_accurate_and_keep_special_values(name: str, dtype: torch.
     error = (got - exactly[WEIGHT][0]).abs()[finite] - tiny
     unit = torch.finfo(dtype).eps * expected.abs()[finite]
     assert (error <= allowed * unit).all(), (error / unit).nan_to_num().max()
+
+
+@pytest.mark.parametrize("name", NEAR_EXPRESSIONS)
+def test_short_series_are_as_accurate_for_small_inputs(name: str) -> None:
+    x = torch.cat(
+        [
+            torch.logspace(-40, math.log10(NEAR), 20_000, dtype=torch.float64).float(),
+            torch.linspace(-NEAR, NEAR, 20_001),
+            torch.tensor([0.0, -0.0]),
+        ]
+    ).clamp(-NEAR, NEAR)
+    rule = elementary(name)
+    given = {GRADIENT: [x], WEIGHT: [torch.zeros_like(x)]}
+    got = compiled(rule, given)[WEIGHT][0]
+    wide = {key: [each[0].double()] for key, each in given.items()}
+    expected = interpreted(rule, wide)[WEIGHT][0]
+    unit = torch.finfo(torch.float32).eps * expected.abs() + torch.finfo(torch.float32).tiny
+    assert ((got.double() - expected).abs() <= 2 * unit).all()
+    # One large input sends its strip, and what follows in its block, the long way.
+    mixed = torch.cat([x, torch.tensor([3.0]), x])
+    given = {GRADIENT: [mixed], WEIGHT: [torch.zeros_like(mixed)]}
+    assert torch.allclose(
+        compiled(rule, given)[WEIGHT][0][len(x) + 1 :], got, rtol=2e-6, atol=1e-38
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
