@@ -22,23 +22,11 @@ from typing import Any
 
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
 from pipelines.local_failure import failure_from_log
+from pipelines.threads import ONE_THREAD
 
 # kfp hands a task all its inputs as one command-line argument, which Linux limits to 128 KiB.
 # The task's output paths share it.
 _LARGEST_ARGUMENTS = 120 * 1024
-
-# On a CPU small networks train fastest with one thread a process and one process a core, and the
-# order of a sum, so its last bit, depends on the number of threads.
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ),
-    "1",
-)
 
 
 class LocalRun:
@@ -213,7 +201,7 @@ def _environment(work: Path, more: Mapping[str, str]) -> dict[str, str]:
         python_path.append(str(source))
     return {
         **inherited,
-        **_ONE_THREAD,
+        **ONE_THREAD,
         "PATH": os.pathsep.join([str(work / "bin"), inherited.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(python_path),
         # kfp starts modules with -m: without this a json.py in the user's folder would be ours.
