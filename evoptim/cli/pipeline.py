@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from evoptim.cli.options import build_config, config_options, store_option
 from evoptim.cli.output import console, write_text
@@ -71,8 +75,25 @@ _run = click.option("--run", required=True, help="Name of the run.")
 _generation = click.option(
     "--generation", type=click.IntRange(min=0), required=True, help="Number of the generation."
 )
+
+
+def _chunk_of_task(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    """Number of the chunk: as given, or that of this task of an Indexed Job."""
+    from evoptim.steps.chunks import CHUNKS_VARIABLE, chunk_at
+
+    source = context.get_parameter_source(parameter.name or "")
+    listed = os.environ.get(CHUNKS_VARIABLE)
+    return chunk_at(value, listed if source is ParameterSource.ENVIRONMENT else None)
+
+
 _chunk = click.option(
-    "--chunk", type=click.IntRange(min=0), required=True, help="Number of the chunk, from 0."
+    "--chunk",
+    type=click.IntRange(min=0),
+    required=True,
+    envvar="JOB_COMPLETION_INDEX",
+    show_envvar=True,
+    callback=_chunk_of_task,
+    help="Number of the chunk, from 0.",
 )
 _size = click.option(
     "--candidates-per-task",
@@ -122,6 +143,53 @@ def evaluate(store: str, run: str, generation: int, chunk: int, candidates_per_t
     from evoptim import steps
 
     steps.evaluate(store, run, generation, chunk, candidates_per_task)
+
+
+_profile_json = click.option(
+    "--profile-json", required=True, help="The cluster profile as JSON, or @FILE (JSON or YAML)."
+)
+
+
+@step.command("evaluate-fanout")
+@store_option
+@_run
+@_generation
+@_size
+@_profile_json
+def evaluate_fanout(
+    store: str, run: str, generation: int, candidates_per_task: int, profile_json: str
+) -> None:
+    """Train all candidates of a generation in one Indexed Job.
+
+    Watches the Job to its end and adopts one that is at work already. Interrupted, it deletes it.
+    """
+    _fan_out(store, run, generation, candidates_per_task, profile_json)
+
+
+@step.command("evaluate-baselines-fanout")
+@store_option
+@_run
+@_size
+@_profile_json
+def evaluate_baselines_fanout(
+    store: str, run: str, candidates_per_task: int, profile_json: str
+) -> None:
+    """Train the baselines in one Indexed Job."""
+    _fan_out(store, run, None, candidates_per_task, profile_json)
+
+
+def _fan_out(store: str, run: str, number: int | None, size: int, profile_json: str) -> None:
+    from evoptim.store import Stage
+    from pipelines.fanout import evaluate_fanout
+    from pipelines.profile_reading import profile_from_json, read_profile_file
+
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s: %(message)s")
+    if profile_json.startswith("@"):
+        profile = read_profile_file(Path(profile_json[1:]))
+    else:
+        profile = profile_from_json(profile_json)
+    stage = Stage.baselines() if number is None else Stage.generation(number)
+    evaluate_fanout(store, run, stage, size, profile)
 
 
 @step.command()

@@ -7,14 +7,17 @@ again.
 
 from evoptim.steps.evaluate import evaluate, evaluate_baselines
 from evoptim.steps.initialise import initialise
+from evoptim.steps.missing import Missing, missing_chunks
 from evoptim.steps.propose import propose, propose_baselines
 from evoptim.steps.report import report, summary
 from evoptim.steps.select import select
 
 __all__ = [
+    "Missing",
     "evaluate",
     "evaluate_baselines",
     "initialise",
+    "missing_chunks",
     "propose",
     "propose_baselines",
     "report",
