@@ -9,10 +9,12 @@ import logging
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evoptim.errors import InfrastructureError, InputError
 
@@ -20,11 +22,14 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 Object = dict[str, Any]
+T = TypeVar("T")
 
 # What the API server, or a proxy before it, answers when another try may succeed.
 _PASSING = (408, 429, 500, 502, 503, 504)
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
+# Fields that are named change, all others stay: what custom resources understand too.
+_PATCH = "application/merge-patch+json"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -64,6 +69,10 @@ class ApiError(InfrastructureError):
         """Kubernetes' word for it, such as ``AlreadyExists``."""
 
 
+class ForbiddenError(InputError):
+    """The user may not do this; whether it would have worked is not known."""
+
+
 class ExpiredError(InfrastructureError):
     """A watch cannot go on from where it was: list again."""
 
@@ -97,13 +106,43 @@ class Cluster:
             InputError: it does not know the user, or does not allow it.
             InfrastructureError: it cannot be reached for longer than the patience allows.
         """
+        return self._patiently(method, path, query, body, patience, _answer)
+
+    def text(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+    ) -> str:
+        """Read what is no object, such as a pod's log; raises as :meth:`request`."""
+        return self._patiently("GET", path, query, None, patience, _text)
+
+    def clock(self) -> datetime | None:
+        """The server's time, to the second; None where a proxy left it out. Raises as others."""
+        told = self._patiently("GET", "/version", None, None, None, _date)
+        return None if told is None else parsedate_to_datetime(told)
+
+    @property
+    def address(self) -> str:
+        """URL of the API server."""
+        return str(self._client.configuration.host)
+
+    def _patiently(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        patience: Patience | None,
+        read: Callable[[Any], T],
+    ) -> T:
         patience = patience or self._patience
         deadline = time.monotonic() + patience.total
         failures = 0
         while True:
             try:
                 with closing(self._open(method, path, query, body, _READ_SECONDS)) as response:
-                    return _answer(response)
+                    return read(response)
             except _PassingError as error:
                 failures += 1
                 wait = patience.wait(failures, error.retry_after)
@@ -165,7 +204,10 @@ class Cluster:
                 path,
                 method,
                 query_params=list((query or {}).items()),
-                header_params={"Accept": "application/json", "Content-Type": "application/json"},
+                header_params={
+                    "Accept": "application/json, */*",
+                    "Content-Type": _PATCH if method == "PATCH" else "application/json",
+                },
                 body=body,
                 auth_settings=["BearerToken"],
                 _return_http_data_only=True,
@@ -227,6 +269,22 @@ def _answer(response: Any) -> Object:
     return answer
 
 
+def _text(response: Any) -> str:
+    from urllib3.exceptions import HTTPError
+
+    try:
+        data: bytes = response.data
+    except (HTTPError, OSError) as error:
+        raise _PassingError(_shortly(error)) from error
+    # A program may print anything.
+    return data.decode("utf-8", errors="replace")
+
+
+def _date(response: Any) -> str | None:
+    told: str | None = response.headers.get("Date")
+    return told
+
+
 def _lines(response: Any) -> Iterator[bytes]:
     """The lines of a response that arrives over time; raises ``_PassingError`` when it breaks."""
     from urllib3.exceptions import HTTPError
@@ -261,7 +319,7 @@ def _refusal(method: str, path: str, error: Any) -> InfrastructureError | InputE
             "again, or check the service account's token"
         )
     if status == 403:
-        return InputError(
+        return ForbiddenError(
             f"the API server forbids {method} {path} ({message}): give the user the Role "
             "evoptim-search of the manifests"
         )
