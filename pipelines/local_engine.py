@@ -32,7 +32,7 @@ class _BuiltinsWithOwnPrint(types.ModuleType):
             super().__setattr__(name, value)
 
 
-def _end_with(parent: int, lifeline: int, work: Path) -> None:
+def _end_with(parent: int, lifeline: int, work: Path, interpreter: str) -> None:
     """Kill this process and all its tasks as soon as the parent is gone."""
     # The pipe closes the moment that the parent dies, unless a process that it forked holds a
     # copy; the parent's number then tells, a second later.
@@ -42,8 +42,9 @@ def _end_with(parent: int, lifeline: int, work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
     if contained:
         # In a session of its own it outlives this group, whose containers nobody else removes.
-        remove = [sys.executable, "-m", "pipelines.containers", work.name]
-        subprocess.Popen(remove, start_new_session=True)
+        subprocess.Popen(
+            [interpreter, "-m", "pipelines.containers", work.name], start_new_session=True
+        )
     os.killpg(0, signal.SIGKILL)
 
 
@@ -60,7 +61,8 @@ def main(work: Path, lifeline: int, parent: int) -> None:
     Tasks run in containers where there is a ``work/sandbox.json``, else in processes.
     """
     os.set_inheritable(lifeline, False)
-    threading.Thread(target=_end_with, args=(parent, lifeline, work), daemon=True).start()
+    ending = (parent, lifeline, work, sys.executable)
+    threading.Thread(target=_end_with, args=ending, daemon=True).start()
     builtins.__class__ = _BuiltinsWithOwnPrint
     # kfp gives the root logger a handler for each task and takes it away again, another task's
     # too: this one keeps the lines that would be lost.

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,7 @@ from evoptim.cli.output import console, print_json, print_summary
 
 if TYPE_CHECKING:
     from evoptim.verbs import Status
+    from pipelines import Containers
 
 _PLAIN_SECONDS = 15.0
 _LONGEST_START = 35
@@ -29,6 +30,19 @@ _LONGEST_START = 35
     type=click.IntRange(min=1),
     help="Trainings at a time.  [default: one a core; the results do not depend on it]",
 )
+@click.option(
+    "--runner",
+    type=click.Choice(["subprocess", "docker"]),
+    default="subprocess",
+    show_default=True,
+    help="How steps run: as processes of this interpreter, or each in a container of its own.",
+)
+@click.option("--image", help="Container image of every step.  [default: evoptim:dev]")
+@click.option(
+    "--network",
+    help="Docker network of the containers.  [default: none for a folder, Docker's own for s3://]",
+)
+@click.option("--gpus", is_flag=True, help="Give the containers this machine's NVIDIA GPUs.")
 @json_option
 def search(
     config_path: Path | None,
@@ -40,6 +54,10 @@ def search(
     store: str,
     run: str | None,
     workers: int | None,
+    runner: str,
+    image: str | None,
+    network: str | None,
+    gpus: bool,
     as_json: bool,
 ) -> None:
     """Evolve optimizers and train every one of them, here, through the real pipeline.
@@ -56,8 +74,10 @@ def search(
       evoptim search --task cifar10 --data cifar10-images.zip --run cifar
       evoptim search --config run.yaml --run second --set search.replacement=elitist
       evoptim search --store s3://bucket/optimizers --seed 1
+      evoptim search --runner docker --image evoptim:dev-cuda --gpus
     """  # noqa: D301 (click reads the backspace)
     config = build_config(config_path, preset_name, task, data, seed, settings)
+    containers = _containers(runner, image=image, network=network, gpus=gpus)
     # Only now: torch takes seconds, and a slip in the configuration should show at once.
     from evoptim.verbs import search as search_verb
 
@@ -70,6 +90,7 @@ def search(
                 name,
                 store,
                 workers=workers,
+                containers=containers,
                 on_images=view.images,
                 on_status=view.status,
             )
@@ -84,6 +105,18 @@ def search(
         print_json(result.summary)
         return
     print_summary(result)
+
+
+def _containers(runner: str, **options: Any) -> Containers | None:
+    """What was asked of containers; None where steps are processes."""
+    given = {name: value for name, value in options.items() if value}
+    if runner == "docker":
+        from pipelines import Containers
+
+        return Containers(**given)
+    if given:
+        raise click.UsageError(f"--{next(iter(given))} needs --runner docker")
+    return None
 
 
 def _default_name(
