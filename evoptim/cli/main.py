@@ -12,6 +12,7 @@ import click
 
 import evoptim
 from evoptim.cli.genome import check, show
+from evoptim.cli.health import health
 from evoptim.cli.pipeline import compile_, step
 from evoptim.cli.results import report, results
 from evoptim.cli.search import search
@@ -94,5 +95,5 @@ def main() -> None:
     """
 
 
-for _command in (search, results, report, show, check, compile_, step):
+for _command in (search, results, report, show, check, compile_, step, health):
     main.add_command(_command)

@@ -2,6 +2,7 @@
 
 from evoptim.verbs.compiling import compile_pipeline
 from evoptim.verbs.describing import Description, find_genome, show
+from evoptim.verbs.health import check_health
 from evoptim.verbs.ranking import results
 from evoptim.verbs.reporting import make_report
 from evoptim.verbs.searching import DEFAULT_STORE, SearchResult, Status, search
@@ -11,6 +12,7 @@ __all__ = [
     "Description",
     "SearchResult",
     "Status",
+    "check_health",
     "compile_pipeline",
     "find_genome",
     "make_report",
