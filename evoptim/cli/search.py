@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +9,11 @@ import click
 
 from evoptim.cli.options import build_config, config_options, json_option, store_option
 from evoptim.cli.output import console, print_json, print_summary
+from evoptim.cli.view import View
 
 if TYPE_CHECKING:
-    from evoptim.verbs import Status
     from pipelines import Containers
 
-_PLAIN_SECONDS = 15.0
 _LONGEST_START = 35
 
 
@@ -82,7 +78,7 @@ def search(
     from evoptim.verbs import search as search_verb
 
     name = run if run is not None else _default_name(config_path, preset_name, task, config.seed)
-    view = _View(name)
+    view = View(name)
     try:
         with view:
             result = search_verb(
@@ -129,81 +125,3 @@ def _default_name(
     # A file may have any name; a run's has 63 characters at most.
     parts = [start[:_LONGEST_START], *([task] if task else []), f"s{seed}"]
     return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
-
-
-class _View:
-    """Progress on one line; where output is no terminal, a line now and then."""
-
-    def __init__(self, run: str) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self.run = run
-        self.plain = not console.is_terminal
-        self.last: Status | None = None
-        self.found = 0
-        self.printed = self.began = time.monotonic()
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            disable=self.plain,
-            transient=True,
-            # Trainings take from a second to an hour: the estimate looks back over all of them.
-            speed_estimate_period=math.inf,
-        )
-        self.task = self.progress.add_task("starting", total=None, note="")
-
-    def __enter__(self) -> _View:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def images(self, done: int, total: int) -> None:
-        self.progress.update(self.task, description="reading images", completed=done, total=total)
-
-    def status(self, status: Status) -> None:
-        stage = status.stage or "starting"
-        if status.done == status.planned:
-            stage = "writing the report"
-        best = "" if status.best is None else f"best {status.best:.1%}"
-        failed = f"{status.failed} failed" if status.failed else ""
-        note = ", ".join(part for part in (best, failed) if part)
-        if self.last is None:
-            # The estimate counts neither the reading of data nor what was there already.
-            self.found, self.began = status.done, time.monotonic()
-            self.progress.reset(self.task, total=status.planned, note=note)
-        self.progress.update(
-            self.task,
-            description=stage,
-            completed=status.done,
-            total=status.planned,
-            note=note,
-        )
-        self.last = status
-        if self.plain and time.monotonic() - self.printed > _PLAIN_SECONDS:
-            self.printed = time.monotonic()
-            seconds = self.printed - self.began
-            new, missing = status.done - self.found, status.planned - status.done
-            left = seconds / new * missing if new else None
-            estimate = "" if left is None else f", about {left:.0f} s left"
-            line = f"{stage}: {status.done} of {status.planned} evaluations{estimate}"
-            print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)
-
-    def kept(self) -> str:
-        if self.last is None:
-            return "What is finished is kept."
-        return f"{self.last.done} of {self.last.planned} evaluations are kept."

@@ -115,7 +115,16 @@ def stages(config: RunConfig) -> tuple[Stage, ...]:
 
 def planned_evaluations(config: RunConfig) -> int:
     """How many evaluations a whole run makes, baselines included."""
+    return sum(planned_in(config, stage) for stage in stages(config))
+
+
+def planned_in(config: RunConfig, stage: Stage) -> int:
+    """How many evaluations one stage makes."""
     search = config.search
-    rescored = search.particles if config.initial_protocol and search.generations else 0
-    children = search.generations * search.particles * search.children
-    return len(config.baselines) + search.initial + rescored + children
+    if stage.number is None:
+        return len(config.baselines)
+    if stage.number == 0:
+        return search.initial
+    # Particles that another protocol scored are scored again.
+    rescored = search.particles if config.initial_protocol and stage.number == 1 else 0
+    return search.particles * search.children + rescored

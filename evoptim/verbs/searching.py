@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 from evoptim.analysis import Summary
 from evoptim.config import RunConfig
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
-from evoptim.records import Evaluation
 from evoptim.steps.evaluate import WORKERS_VARIABLE
 from evoptim.steps.initialise import resolve_data, write_config
-from evoptim.steps.reading import planned_evaluations
 from evoptim.steps.report import is_reported
 from evoptim.store import Store, check_writable, load, open_store
 from evoptim.store.layout import log_key, report_key, run_prefix
 from evoptim.store.local import LocalStore
 from evoptim.tasks.cache import CACHE_VARIABLE, cache_directory
+from evoptim.verbs.progress import Progress, Status
 
 if TYPE_CHECKING:
     from pipelines import Containers
@@ -37,22 +36,6 @@ _PARALLEL_TASKS = 2
 _POLL_SECONDS = 0.5
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Status:
-    """How far a search has come."""
-
-    done: int
-    """Evaluations in the store, baselines included."""
-    planned: int
-    """Evaluations of the whole run."""
-    failed: int
-    """Those without a fitness."""
-    best: float | None
-    """Best validation accuracy of an evolved optimizer so far, a fraction."""
-    stage: str | None
-    """Where the latest evaluation belongs: ``generation 3`` or ``baselines``; None before it."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +156,7 @@ def _run_pipeline(
         WORKERS_VARIABLE: str(max(1, workers // _PARALLEL_TASKS)),
         CACHE_VARIABLE: str(cache_directory().absolute()),
     }
-    progress = _Progress(store, run, config)
+    progress = Progress(store, run, config)
     started = time.strftime("%Y%m%dt%H%M%S")
     log = _log_folder() / f"{run}-{started}.log"
     ir = compile_search(config.search.generations, sandbox.image if sandbox else DEFAULT_IMAGE)
@@ -227,40 +210,6 @@ def _keep_log(store: Store, key: str, log: Path) -> None:
     # What went wrong before must not be hidden by a store that is gone too.
     with suppress(EvoptimError, OSError):
         store.put(key, log.read_bytes())
-
-
-class _Progress:
-    """Follows a run through its store, so that it works alike wherever the steps run."""
-
-    def __init__(self, store: Store, run: str, config: RunConfig) -> None:
-        self.store = store
-        self.run = run
-        self.planned = planned_evaluations(config)
-        self.protocol = config.protocol.content_id()
-        self.seen: set[str] = set()
-        self.failed = 0
-        self.best: float | None = None
-        self.stage: str | None = None
-
-    def update(self) -> Status:
-        # A store that fails for a moment must not end a search of days: its steps will tell.
-        with suppress(InfrastructureError):
-            for key in self._new():
-                self._take(key, load(self.store, key, Evaluation))
-        return Status(len(self.seen), self.planned, self.failed, self.best, self.stage)
-
-    def _take(self, key: str, evaluation: Evaluation) -> None:
-        self.seen.add(key)
-        self.failed += evaluation.fitness is None
-        _, generations, rest = key.partition("/generations/")
-        self.stage = f"generation {int(rest.partition('/')[0])}" if generations else "baselines"
-        if generations and evaluation.fitness is not None and evaluation.protocol == self.protocol:
-            self.best = max(self.best or 0.0, evaluation.fitness)
-
-    def _new(self) -> Iterator[str]:
-        for key in list(self.store.list(run_prefix(self.run))):
-            if "/evaluations/" in key and key not in self.seen:
-                yield key
 
 
 def _cores() -> int:
