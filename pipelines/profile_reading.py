@@ -32,14 +32,14 @@ def read_profile(
     return _validated(values)
 
 
-def read_profile_file(path: Path) -> ClusterProfile:
-    """The profile in a YAML file; raises as :func:`read_profile`."""
+def read_profile_file(path: Path, settings: Mapping[str, Any] | None = None) -> ClusterProfile:
+    """The profile in a YAML file, changed by single settings; raises as :func:`read_profile`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InputError(f"the profile {str(path)!r} cannot be read: {reason}") from None
-    return read_profile(text)
+    return read_profile(text, settings)
 
 
 def profile_from_json(text: str) -> ClusterProfile:

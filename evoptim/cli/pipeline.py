@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -15,10 +16,22 @@ from evoptim.cli.options import build_config, config_options, store_option
 from evoptim.cli.output import console, write_text
 from evoptim.errors import InputError
 
+if TYPE_CHECKING:
+    from evoptim.config import RunConfig
+
 
 @click.command("compile", short_help="Write the search as a Kubeflow pipeline.")
 @config_options
-@click.option("--image", help="Container image of every step.")
+@click.option("--image", help="Container image of every step; changes the profile's.")
+@click.option(
+    "--profile",
+    "profile_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="YAML file: how pods run on the cluster.",
+)
+@click.option(
+    "--print-profile", is_flag=True, help="Print a commented profile to start from, and exit."
+)
 @click.option(
     "-o",
     "--output",
@@ -33,6 +46,8 @@ def compile_(
     seed: int | None,
     settings: tuple[str, ...],
     image: str | None,
+    profile_path: Path | None,
+    print_profile: bool,
     output: Path | None,
 ) -> None:
     """Write the search as a Kubeflow pipeline (KFP v2 IR, YAML).
@@ -40,20 +55,42 @@ def compile_(
     The pipeline is unrolled for the configuration's number of generations; everything else is
     passed to it as parameters: store, run, config (JSON) and candidates_per_task.
 
+    With a profile it also says how its pods run. What the search will ask of the cluster is then
+    counted first, and one that cannot fit is refused.
+
     \b
     Examples:
       evoptim compile > search.yaml
       evoptim compile --set search.generations=20 --image registry/evoptim:1 -o search.yaml
+      evoptim compile --print-profile > profile.yaml
+      evoptim compile --profile profile.yaml -o search.yaml
     """  # noqa: D301 (click reads the backspace)
-    from evoptim.verbs import compile_pipeline
+    if print_profile:
+        from pipelines.profile_reading import default_profile_text
 
+        click.echo(default_profile_text(), nl=False)
+        return
     config = build_config(config_path, preset_name, task, data, seed, settings)
-    text = compile_pipeline(config, image)
+    text = _compiled(config, image, profile_path)
     if output is None:
         click.echo(text, nl=False)
         return
     write_text(output, text)
     console.print(f"Wrote {output} ({len(text):,} bytes)", soft_wrap=True)
+
+
+def _compiled(config: RunConfig, image: str | None, profile_path: Path | None) -> str:
+    from evoptim.verbs import compile_for_cluster, compile_pipeline
+
+    if profile_path is None:
+        return compile_pipeline(config, image)
+    from pipelines.preflight import plan_text
+    from pipelines.profile_reading import read_profile_file
+
+    profile = read_profile_file(profile_path, {} if image is None else {"image": image})
+    compiled = compile_for_cluster(config, profile)
+    console.print(plan_text(compiled.plan), soft_wrap=True)
+    return compiled.text
 
 
 @click.group(short_help="Run one step of the pipeline, as a container does.", no_args_is_help=False)

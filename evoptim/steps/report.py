@@ -59,12 +59,7 @@ def summary(store: str, run: str) -> dict[str, float]:
     Raises:
         InputError: the run has no report yet.
     """
-    found = read(
-        open_store(store),
-        report_key(run, "summary.json"),
-        Summary,
-        f"the run {run!r} has no summary yet: run its report step first",
-    )
+    found = _read_summary(open_store(store), run)
     values: dict[str, float | None] = {
         "candidates": found.candidates,
         "candidates with a fitness": found.scored,
@@ -79,6 +74,43 @@ def summary(store: str, run: str) -> dict[str, float]:
             values[f"best {name} validation accuracy"] = best.validation_accuracy
             values[f"best {name} test accuracy"] = best.test_accuracy
     return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _read_summary(store: Store, run: str) -> Summary:
+    return read(
+        store,
+        report_key(run, "summary.json"),
+        Summary,
+        f"the run {run!r} has no summary yet: run its report step first",
+    )
+
+
+def champion(store: str, run: str) -> tuple[str, dict[str, str | float]]:
+    """The best evolved optimizer of a reported run.
+
+    Returns:
+        Its genome as JSON text, ``{}`` where every candidate failed, and what to show beside it:
+        formula, accuracies (fractions), rate.
+
+    Raises:
+        InputError: the run has no report yet.
+    """
+    opened = open_store(store)
+    best = _read_summary(opened, run).champion
+    if best is None:
+        return "{}\n", {"formula": "none: every candidate failed"}
+    try:
+        genome = opened.get(report_key(run, "champion.json")).decode()
+    except MissingObjectError:
+        genome = "{}\n"
+    facts: dict[str, str | float | None] = {
+        "formula": best.formula,
+        "sign": float(best.sign),
+        "peak learning rate": best.rate,
+        "validation accuracy": best.validation_accuracy,
+        "test accuracy": best.test_accuracy,
+    }
+    return genome, {name: value for name, value in facts.items() if value is not None}
 
 
 def read_inputs(store: Store, run: str) -> ReportInputs:
