@@ -8,6 +8,7 @@ from typing import TypeVar
 from evoptim.analysis import StageResult
 from evoptim.config import Protocol, RunConfig, Value
 from evoptim.errors import InputError
+from evoptim.evolution import generations_without_improvement
 from evoptim.records import Candidate, Candidates, Evaluation, Population
 from evoptim.store import MissingObjectError, Stage, Store, load
 from evoptim.store.layout import (
@@ -82,6 +83,31 @@ def read_population(store: Store, run: str, generation: int) -> Population:
         f"generation {generation} of the run {run!r} has no population yet: run its select step "
         "first",
     )
+
+
+def open_generation(store: Store, run: str, config: RunConfig, patience: int = 0) -> int | None:
+    """The first generation that has no population yet; None where the run is at its end.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        config: Its configuration.
+        patience: The run also ends where the best fitness has not risen for so many generations,
+            unless the next one is begun; 0 goes on to the last.
+    """
+    number = 0
+    while number <= config.search.generations and store.exists(population_key(run, number)):
+        number += 1
+    if number > config.search.generations:
+        return None
+    # What is begun is finished: whoever began it may have had more patience.
+    if patience > 0 and not store.exists(candidates_key(run, Stage.generation(number))):
+        # Scores under another protocol cannot be compared.
+        first = 0 if config.initial_protocol is None else 1
+        populations = [read_population(store, run, each) for each in range(first, number)]
+        if generations_without_improvement(populations) >= patience:
+            return None
+    return number
 
 
 def read_evaluations(
