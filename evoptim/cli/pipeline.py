@@ -6,8 +6,9 @@ import json
 import logging
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
@@ -18,10 +19,18 @@ from evoptim.errors import InputError
 
 if TYPE_CHECKING:
     from evoptim.config import RunConfig
+    from evoptim.store import Stage
 
 
-@click.command("compile", short_help="Write the search as a Kubeflow pipeline.")
+@click.command("compile", short_help="Write the search for Kubeflow Pipelines or Argo Workflows.")
 @config_options
+@click.option(
+    "--target",
+    type=click.Choice(["kfp", "argo"]),
+    default="kfp",
+    show_default=True,
+    help="The engine. argo: a WorkflowTemplate of Argo Workflows, without Kubeflow Pipelines.",
+)
 @click.option("--image", help="Container image of every step; changes the profile's.")
 @click.option(
     "--profile",
@@ -45,12 +54,13 @@ def compile_(
     data: str | None,
     seed: int | None,
     settings: tuple[str, ...],
+    target: Literal["kfp", "argo"],
     image: str | None,
     profile_path: Path | None,
     print_profile: bool,
     output: Path | None,
 ) -> None:
-    """Write the search as a Kubeflow pipeline (KFP v2 IR, YAML).
+    """Write the search as a Kubeflow pipeline (KFP v2 IR) or an Argo WorkflowTemplate, in YAML.
 
     The pipeline is unrolled for the configuration's number of generations; everything else is
     passed to it as parameters: store, run, config (JSON) and candidates_per_task.
@@ -58,12 +68,16 @@ def compile_(
     With a profile it also says how its pods run. What the search will ask of the cluster is then
     counted first, and one that cannot fit is refused.
 
+    For Argo one template serves every configuration, and its parameter patience ends runs early
+    that find nothing better.
+
     \b
     Examples:
       evoptim compile > search.yaml
       evoptim compile --set search.generations=20 --image registry/evoptim:1 -o search.yaml
       evoptim compile --print-profile > profile.yaml
       evoptim compile --profile profile.yaml -o search.yaml
+      evoptim compile --target argo --profile profile.yaml | kubectl apply -f -
     """  # noqa: D301 (click reads the backspace)
     if print_profile:
         from pipelines.profile_reading import default_profile_text
@@ -71,7 +85,7 @@ def compile_(
         click.echo(default_profile_text(), nl=False)
         return
     config = build_config(config_path, preset_name, task, data, seed, settings)
-    text = _compiled(config, image, profile_path)
+    text = _compiled(config, target, image, profile_path)
     if output is None:
         click.echo(text, nl=False)
         return
@@ -79,16 +93,22 @@ def compile_(
     console.print(f"Wrote {output} ({len(text):,} bytes)", soft_wrap=True)
 
 
-def _compiled(config: RunConfig, image: str | None, profile_path: Path | None) -> str:
+def _compiled(
+    config: RunConfig, target: Literal["kfp", "argo"], image: str | None, profile_path: Path | None
+) -> str:
     from evoptim.verbs import compile_for_cluster, compile_pipeline
 
-    if profile_path is None:
+    if profile_path is None and target == "kfp":
         return compile_pipeline(config, image)
     from pipelines.preflight import plan_text
-    from pipelines.profile_reading import read_profile_file
+    from pipelines.profile_reading import read_profile, read_profile_file
 
-    profile = read_profile_file(profile_path, {} if image is None else {"image": image})
-    compiled = compile_for_cluster(config, profile)
+    changes = {} if image is None else {"image": image}
+    if profile_path is None:
+        profile = read_profile(settings=changes)
+    else:
+        profile = read_profile_file(profile_path, changes)
+    compiled = compile_for_cluster(config, profile, target)
     console.print(plan_text(compiled.plan), soft_wrap=True)
     return compiled.text
 
@@ -139,14 +159,25 @@ _size = click.option(
     show_default=True,
     help="Candidates in a chunk.",
 )
+_patience = click.option(
+    "--patience",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="End the run when so many generations have found nothing better; 0: never.",
+)
+_missing = click.option(
+    "--missing", is_flag=True, help="Print only the chunks that lack an evaluation."
+)
 
 
 @step.command()
 @store_option
 @_run
 @click.option("--config", required=True, help="The configuration as JSON, or @FILE.")
-def initialise(store: str, run: str, config: str) -> None:
-    """Fix the configuration of a run."""
+@_patience
+def initialise(store: str, run: str, config: str, patience: int) -> None:
+    """Fix the configuration of a run; prints the first generation to do, or "end"."""
     from evoptim import steps
 
     if config.startswith("@"):
@@ -154,7 +185,10 @@ def initialise(store: str, run: str, config: str) -> None:
             config = Path(config[1:]).read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(f"{config[1:]!r} cannot be read: {error.strerror}") from None
-    steps.initialise(store, run, config)
+    # Engines read standard output, and libraries that fetch data print to it.
+    with redirect_stdout(sys.stderr):
+        steps.initialise(store, run, config)
+    click.echo(steps.next_turn(store, run, patience))
 
 
 @step.command()
@@ -162,11 +196,24 @@ def initialise(store: str, run: str, config: str) -> None:
 @_run
 @_generation
 @_size
-def propose(store: str, run: str, generation: int, candidates_per_task: int) -> None:
+@_missing
+def propose(store: str, run: str, generation: int, candidates_per_task: int, missing: bool) -> None:
     """Write the candidates of a generation; prints the chunk numbers as JSON."""
     from evoptim import steps
+    from evoptim.store import Stage
 
-    click.echo(json.dumps(steps.propose(store, run, generation, candidates_per_task)))
+    chunks = steps.propose(store, run, generation, candidates_per_task)
+    _print_chunks(chunks, store, run, Stage.generation(generation), candidates_per_task, missing)
+
+
+def _print_chunks(
+    chunks: list[int], store: str, run: str, stage: Stage, size: int, missing: bool
+) -> None:
+    from evoptim import steps
+
+    if missing:
+        chunks = list(steps.missing_chunks(store, run, stage, size).chunks)
+    click.echo(json.dumps(chunks))
 
 
 @step.command()
@@ -233,22 +280,27 @@ def _fan_out(store: str, run: str, number: int | None, size: int, profile_json: 
 @store_option
 @_run
 @_generation
-def select(store: str, run: str, generation: int) -> None:
-    """Write the population that a generation leaves."""
+@_patience
+def select(store: str, run: str, generation: int, patience: int) -> None:
+    """Write the population that a generation leaves; prints the next generation, or "end"."""
     from evoptim import steps
 
     steps.select(store, run, generation)
+    click.echo(steps.next_turn(store, run, patience))
 
 
 @step.command("propose-baselines")
 @store_option
 @_run
 @_size
-def propose_baselines(store: str, run: str, candidates_per_task: int) -> None:
+@_missing
+def propose_baselines(store: str, run: str, candidates_per_task: int, missing: bool) -> None:
     """Write the baselines as candidates; prints the chunk numbers as JSON."""
     from evoptim import steps
+    from evoptim.store import Stage
 
-    click.echo(json.dumps(steps.propose_baselines(store, run, candidates_per_task)))
+    chunks = steps.propose_baselines(store, run, candidates_per_task)
+    _print_chunks(chunks, store, run, Stage.baselines(), candidates_per_task, missing)
 
 
 @step.command("evaluate-baselines")
@@ -266,8 +318,21 @@ def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: in
 @step.command()
 @store_option
 @_run
-def report(store: str, run: str) -> None:
+@_patience
+@click.option(
+    "--unfinished",
+    type=click.Choice(["refuse", "tell"]),
+    default="refuse",
+    show_default=True,
+    help="What to do with an unfinished run; tell: print how far it is, and succeed.",
+)
+def report(store: str, run: str, patience: int, unfinished: str) -> None:
     """Write the archive, the summary, the champion and the report."""
     from evoptim import steps
 
-    steps.report(store, run)
+    try:
+        steps.report(store, run, patience)
+    except InputError as error:
+        if unfinished == "refuse":
+            raise
+        click.echo(f"not reported: {error}")
