@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import click
 
 import evoptim
+from evoptim.cli.cluster import cancel, logs, resume, status, submit, watch
+from evoptim.cli.doctor import doctor
 from evoptim.cli.genome import check, show
 from evoptim.cli.health import health
 from evoptim.cli.pipeline import compile_, step
@@ -95,5 +97,9 @@ def main() -> None:
     """
 
 
-for _command in (search, results, report, show, check, compile_, step, health):
+for _command in (
+    *(search, results, report, show, check),
+    *(submit, status, watch, logs, cancel, resume, doctor),
+    *(compile_, step, health),
+):
     main.add_command(_command)

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evoptim.cli.options import build_config, config_options, json_option, store_option
+from evoptim.cli.options import (
+    build_config,
+    config_options,
+    default_run_name,
+    json_option,
+    store_option,
+)
 from evoptim.cli.output import console, print_json, print_summary
 from evoptim.cli.view import View
 
 if TYPE_CHECKING:
     from pipelines import Containers
-
-_LONGEST_START = 35
 
 
 @click.command(short_help="Evolve optimizers and train every one of them, here.")
@@ -77,7 +81,7 @@ def search(
     # Only now: torch takes seconds, and a slip in the configuration should show at once.
     from evoptim.verbs import search as search_verb
 
-    name = run if run is not None else _default_name(config_path, preset_name, task, config.seed)
+    name = run if run is not None else default_run_name(config_path, preset_name, task, config.seed)
     view = View(name)
     try:
         with view:
@@ -113,15 +117,3 @@ def _containers(runner: str, **options: Any) -> Containers | None:
     if given:
         raise click.UsageError(f"--{next(iter(given))} needs --runner docker")
     return None
-
-
-def _default_name(
-    config_path: Path | None, preset_name: str | None, task: str | None, seed: int
-) -> str:
-    """``<preset or file>[-<task>]-s<seed>``, made of what a run's name may hold."""
-    import re
-
-    start = config_path.stem if config_path else (preset_name or "quickstart")
-    # A file may have any name; a run's has 63 characters at most.
-    parts = [start[:_LONGEST_START], *([task] if task else []), f"s{seed}"]
-    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")

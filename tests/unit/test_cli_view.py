@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from evoptim.cli import view as view_module
+from evoptim.cli.options import default_run_name
 from evoptim.cli.output import number, percent, sparkline
-from evoptim.cli.search import _default_name
 from evoptim.cli.view import View
 from evoptim.store.layout import check_run_name
 from evoptim.verbs import Status
@@ -32,7 +32,7 @@ from evoptim.verbs import Status
 def test_a_run_is_named_after_what_it_starts_from(
     config: Path | None, preset: str | None, task: str | None, name: str | None
 ) -> None:
-    found = _default_name(config, preset, task, 3)
+    found = default_run_name(config, preset, task, 3)
     assert name is None or found == name
     assert check_run_name(found).endswith("s3")
 
