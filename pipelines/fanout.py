@@ -344,7 +344,7 @@ class _Driver:
             self.log(f"{self.work.stage}: interrupted: deletes the Job {name}")
             path = f"{self.jobs}/{name}"
             with suppress(ApiError):
-                self.cluster.request("DELETE", path, _FOREGROUND, patience=_CLEAN_UP)
+                self.cluster.request("DELETE", path, body=_FOREGROUND, patience=_CLEAN_UP)
 
     def _is_being_moved(self) -> bool:
         own = os.environ.get("HOSTNAME")
@@ -371,9 +371,9 @@ class _Driver:
     def _delete(self, job: Object) -> None:
         """Delete this very Job and wait until it and its pods are gone."""
         path = f"{self.jobs}/{job['metadata']['name']}"
-        exactly = {"preconditions": {"uid": job["metadata"]["uid"]}}
+        exactly = {**_FOREGROUND, "preconditions": {"uid": job["metadata"]["uid"]}}
         try:
-            self.cluster.request("DELETE", path, _FOREGROUND, body=exactly)
+            self.cluster.request("DELETE", path, body=exactly)
         except ApiError as error:
             # Gone, or another Job by now: either way this one is.
             if error.status not in (404, 409):
@@ -392,8 +392,13 @@ class _Driver:
             time.sleep(self.pace.breath)
 
 
-# Its pods go first, so that whoever no longer sees the Job knows that nothing of it is left.
-_FOREGROUND = {"propagationPolicy": "Foreground"}
+# Its pods go first, so that whoever no longer sees the Job knows that nothing of it is left. As a
+# body: the API server ignores the same words in the query as soon as there is one.
+_FOREGROUND = {
+    "apiVersion": "v1",
+    "kind": "DeleteOptions",
+    "propagationPolicy": "Foreground",
+}
 
 
 @contextmanager

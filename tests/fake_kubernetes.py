@@ -70,6 +70,7 @@ class FakeKubernetes:
         self.faults: deque[Fault] = deque()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.created: list[Object] = []
+        self.deletions: list[Object] = []
         self.on_create: Callable[[Object], None] = lambda job: None
         self.deletion_seconds = 0.02
         self.down = False
@@ -229,12 +230,13 @@ class FakeKubernetes:
         self.on_create(created)
         return 201, created
 
-    def delete(self, name: str, body: Object) -> tuple[int, Object]:
+    def delete(self, name: str, options: Object) -> tuple[int, Object]:
+        self.deletions.append(options)
         with self.changed:
             job = self.objects["jobs"].get(name)
             if job is None:
                 return 404, status_object(404, "NotFound", f'jobs.batch "{name}" not found')
-            wanted = body.get("preconditions", {}).get("uid")
+            wanted = options.get("preconditions", {}).get("uid")
             if wanted not in (None, job["metadata"]["uid"]):
                 return 409, status_object(409, "Conflict", "the UID is another")
             job["metadata"]["deletionTimestamp"] = "2030-01-01T00:00:00Z"
@@ -362,7 +364,8 @@ class _Handler(BaseHTTPRequestHandler):
         if verb == "create":
             return self.cluster.create(body)
         if verb == "delete":
-            return self.cluster.delete(name, body)
+            # As the API server does: a body makes it ignore the query's options.
+            return self.cluster.delete(name, body or query)
         if verb == "get":
             with self.cluster.changed:
                 one = copy.deepcopy(self.cluster.objects[kind].get(name))

@@ -235,6 +235,9 @@ def test_a_finished_job_of_before_is_made_anew(kube: FakeKubernetes, drive: Driv
     drive()
     assert len(kube.created) == 2
     assert missing(drive.store) == ()
+    (options,) = kube.deletions
+    assert options["propagationPolicy"] == "Foreground"
+    assert options["preconditions"] == {"uid": created["metadata"]["uid"]}
 
 
 def test_a_job_of_our_name_that_is_not_ours_is_left_alone(
@@ -520,8 +523,8 @@ def test_a_driver_that_is_interrupted_deletes_its_job(
     assert driving.returncode != 0
     assert "interrupted: deletes the Job" in output
     kube.wait_for(lambda: not kube.jobs())
-    (deletion,) = [each for each in kube.requests if each[0] == "DELETE"]
-    assert deletion[2] == {"propagationPolicy": "Foreground"}
+    (options,) = kube.deletions
+    assert options["propagationPolicy"] == "Foreground"
 
 
 def test_a_driver_that_is_evicted_leaves_its_job_to_the_next(
