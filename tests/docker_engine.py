@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,14 +76,19 @@ class DockerEngine:
 
     def build_worker(self, image: str) -> None:
         """Build the project's image on a Debian of our own, as ``make`` does, without a network."""
-        self._import_base()
-        with tempfile.TemporaryDirectory(prefix="context-") as name:
+        with (
+            tempfile.TemporaryDirectory(prefix="context-") as name,
+            ThreadPoolExecutor() as pool,
+        ):
             context = Path(name)
+            # One waits for Debian, the other for PyPI.
+            base = pool.submit(self._import_base)
             for part in ("components", "evoptim", "images", "pipelines"):
                 shutil.copytree(_ROOT / part, context / part)
             for part in ("LICENSE", "Makefile", "README.md", "constraints.txt", "pyproject.toml"):
                 shutil.copy(_ROOT / part, context)
             _collect_wheels(context / "build" / "wheels")
+            base.result()
             variables = {
                 "BASE_IMAGE": _BASE,
                 "TORCH_INDEX": "",
@@ -138,17 +144,17 @@ class DockerEngine:
             # Half of a small Debian is what apt has fetched and knows.
             for part in ("var/cache/apt", "var/lib/apt/lists"):
                 shutil.rmtree(Path(root, part))
-            archive = subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE)
-            done = subprocess.run(
-                [_DEBIANS_DOCKER, "import", "-", _BASE],
-                stdin=archive.stdout,
-                env={**os.environ, **self.environment()},
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=600,
-            )
-            assert archive.wait() == 0
+            with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as tar:
+                done = subprocess.run(
+                    [_DEBIANS_DOCKER, "import", "-", _BASE],
+                    stdin=tar.stdout,
+                    env={**os.environ, **self.environment()},
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=600,
+                )
+            assert tar.returncode == 0
             assert done.returncode == 0, done.stderr
 
 

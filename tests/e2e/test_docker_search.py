@@ -95,7 +95,7 @@ class Searches:
                 seen = self.engine.docker("inspect", found, check=False)
                 if words in seen.stdout and '"Running": true' in seen.stdout:
                     return found
-            time.sleep(0.05)
+            time.sleep(0.2)
         raise AssertionError(f"it ended before any: {search.communicate()}")
 
 
@@ -201,15 +201,10 @@ def test_containers_reach_the_store_and_nothing_else(
         closed = f"{network.address}:{listener.getsockname()[1]}"
         # It does listen: it is the container that does not get there.
         socket.create_connection(listener.getsockname(), timeout=5).close()
-        places = [
-            server.endpoint.removeprefix("http://"),
-            closed,
-            f"{ELSEWHERE}:443",
-            "deb.debian.org:80",
-        ]
+        places = [server.endpoint.removeprefix("http://"), closed, f"{ELSEWHERE}:443"]
         shell = ("--network", network.name, "--entrypoint", "python3", IMAGE, "-c", CONNECT)
         done = engine.docker("run", *HARDENED, *shell, *places)
-    assert lines(done.stdout) == ["reached", "unreachable", "unreachable", "unreachable"]
+    assert lines(done.stdout) == ["reached", "unreachable", "unreachable"]
 
 
 def test_a_killed_container_ends_the_search_and_names_its_task(searches: Searches) -> None:
