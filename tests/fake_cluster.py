@@ -135,6 +135,8 @@ def asked_for(cluster: FakeCluster) -> set[tuple[str, str]]:
         if "namespaces" not in parts:
             continue
         rest = parts[parts.index("namespaces") + 2 :]
+        if not rest:
+            continue
         resource = rest[0] if len(rest) < 3 else f"{rest[0]}/{rest[2]}"
         verb = {"POST": "create", "PATCH": "patch", "DELETE": "delete", "WATCH": "watch"}.get(
             method, "get" if len(rest) > 1 else "list"
