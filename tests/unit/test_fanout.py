@@ -314,10 +314,10 @@ def test_failed_tasks_are_tolerated_up_to_the_fraction(kube: FakeKubernetes, dri
 
 def test_more_failed_tasks_are_an_error_that_says_why(kube: FakeKubernetes, drive: Drive) -> None:
     does = trains(drive.store)
-    kube.controller(lambda index, env: 137 if index in (0, 3) else does(index, env))
+    kube.controller(lambda index, env: 137 if index in (3, 4) else does(index, env))
     with pytest.raises(
         InfrastructureError,
-        match=r"MaxFailedIndexesExceeded; for example .*-0-0: OOMKilled.*allows 1: run the same",
+        match=r"MaxFailedIndexesExceeded; for example .*-3-0: OOMKilled.*allows 1: run the same",
     ):
         drive(max_failed_fraction=0.2)
 

@@ -8,7 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 from fake_kubernetes import failed_pod, pod
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evoptim.errors import InputError
@@ -179,6 +179,7 @@ def test_names_of_different_runs_differ(runs: list[str], stage: Stage, digest: s
     assert len({job_name(Work("store", run, stage, 1), digest) for run in runs}) == len(runs)
 
 
+@example(29, 100)
 @given(
     st.integers(min_value=0, max_value=100),
     st.integers(min_value=0, max_value=1000).map(lambda n: n * 100),
