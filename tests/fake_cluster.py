@@ -16,12 +16,14 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from fake_kfp import FakeKfp
 from fake_kubernetes import NAMESPACE, TOKEN, FakeKubernetes, Object, _Handler, status_object
 
 _WORKFLOW = re.compile(
     rf"/apis/argoproj\.io/v1alpha1/namespaces/{NAMESPACE}/workflows(?:/(?P<name>[^/]+))?"
 )
 _LOG = re.compile(rf"/api/v1/namespaces/{NAMESPACE}/pods/(?P<name>[^/]+)/log")
+_PROXY = "/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
 _REVIEW = re.compile(r"/apis/authorization\.k8s\.io/v1/(?:namespaces/[^/]+/)?(?P<kind>\w+reviews)")
 
 
@@ -41,6 +43,8 @@ class FakeCluster(FakeKubernetes):
         """Verb and resource that a review says no to."""
         self.reviewed: list[Object] = []
         self.skew = timedelta(0)
+        self.kfp: FakeKfp | None = None
+        """What is behind the Service of KFP, for those who come through the API server."""
 
     def end_workflow(self, phase: str, **status: Any) -> None:
         """Put the only workflow into a phase."""
@@ -56,7 +60,12 @@ class FakeCluster(FakeKubernetes):
         if log is not None:
             self.logs[name] = log
 
-    def answer_more(self, method: str, path: str, body: Object) -> tuple[int, Any]:
+    def answer_more(
+        self, method: str, path: str, query: dict[str, str], body: Object
+    ) -> tuple[int, Any]:
+        if self.kfp is not None and path.startswith(_PROXY):
+            code, answer = self.kfp.answer(method, path[len(_PROXY) :], query, body)
+            return code, answer
         if any(path.startswith(each) for each in self.forbidden):
             return 403, status_object(403, "Forbidden", f"User cannot ask for {path}")
         if (found := _WORKFLOW.fullmatch(path)) and self.has_argo:
@@ -107,7 +116,7 @@ class _ClusterHandler(_Handler):
     ) -> tuple[int, Any]:
         mine = self.headers.get("Authorization") == f"Bearer {TOKEN}"
         if mine:
-            code, found = self.cluster.answer_more(method, path, body)
+            code, found = self.cluster.answer_more(method, path, query, body)
             if code != 404 or _WORKFLOW.fullmatch(path):
                 return code, found
         return super().answer(method, path, query, body)

@@ -330,6 +330,10 @@ def _print_submitted(run: str, store: str, result: Submitted, as_json: bool) -> 
         click.echo(f"The run {run} is finished already: {_command('results', run, store)}")
         return
     assert where is not None
+    if result.plan is not None:
+        from pipelines.preflight import plan_text
+
+        console.print(plan_text(result.plan), soft_wrap=True, markup=False)
     verb = "Submitted the run" if result.outcome == "submitted" else "At work already: the run"
     click.echo(f"{verb} {run} as {where.name} ({where.target}, {where.profile.namespace})")
     if result.page:

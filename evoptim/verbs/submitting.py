@@ -23,10 +23,12 @@ from evoptim.steps.report import is_reported
 from evoptim.store import MissingObjectError, Store, check_writable, load, open_store
 from evoptim.store.layout import config_key
 from evoptim.store.local import LocalStore
+from evoptim.verbs.compiling import compile_for_cluster
 from evoptim.verbs.progress import Progress, Status
 
 if TYPE_CHECKING:
     from pipelines.kubernetes_api import Cluster
+    from pipelines.preflight import Plan
     from pipelines.profile import ClusterProfile
     from pipelines.submit import Engine, EngineState, Submission, Target
     from pipelines.submit.jobs import JobView
@@ -51,6 +53,8 @@ class Submitted:
     """Where it is; None for a finished run that no cluster has seen."""
     page: str | None
     """Where a browser shows it."""
+    plan: Plan | None = None
+    """What it will ask of the cluster; None where nothing was submitted."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +281,13 @@ def cancel(run: str, store: str) -> Cancelled:
         state = engine.state(submission)
         left = "" if state.ended else f"{submission.target} says {state.phase}"
         if cluster is not None:
-            left = _sweep(cluster, engine, submission, opened.url, run, deleted) or left
+            try:
+                left = _sweep(cluster, engine, submission, opened.url, run, deleted) or left
+            except EvoptimError as error:
+                if submission.target == "argo":
+                    raise
+                # KFP ends its runs without us; the kubeconfig may be of another cluster.
+                cluster, remarks = None, (f"its Jobs cannot be seen: {error}",)
         if not left:
             return Cancelled(state, tuple(sorted(deleted)), remarks)
         if time.monotonic() > deadline:
@@ -337,6 +347,7 @@ class _Follower:
         jobs: tuple[JobView, ...] = ()
         page: str | None = None
         problem: EvoptimError | None = None
+        unseen: tuple[str, ...] = ()
         if self.submission is not None:
             try:
                 # Before the store: what the engine had finished by then is in there.
@@ -346,7 +357,7 @@ class _Follower:
             try:
                 jobs = self._jobs(self.submission)
             except EvoptimError as error:
-                self.remarks = (f"its Jobs cannot be seen: {error}",)
+                unseen = (f"its Jobs cannot be seen: {error}",)
         return RunStatus(
             run=self.run,
             store=self.store.url,
@@ -357,7 +368,7 @@ class _Follower:
             jobs=jobs,
             page=page,
             problem=problem,
-            remarks=self.remarks,
+            remarks=(*self.remarks, *unseen),
         )
 
     def _ask(self, submission: Submission) -> tuple[EngineState, str | None]:
@@ -401,7 +412,7 @@ def _start(
     # As the store will give it back, so that a resumed run is compiled to the same bytes.
     profile = profile_from_json(profile.canonical_json())
     number = 0 if last is None else last.number + 1
-    text, fan_out = _compiled(config, profile, target)
+    compiled = compile_for_cluster(config, profile, target)
     name = engine_name(store.url, run, number)
     arguments: dict[str, str | int] = {
         "store": store.url,
@@ -417,14 +428,14 @@ def _start(
             "it out, or use --target argo"
         )
     engine = _engine(target, None, None)
-    identity = engine.start(Package(name, run, store.url, text, arguments, profile))
+    identity = engine.start(Package(name, run, store.url, compiled.text, arguments, profile))
     submission = Submission(
         number=number,
         target=target,
         name=name,
         engine_id=identity,
         address=engine.address,
-        fan_out=fan_out,
+        fan_out=compiled.plan.fan_out,
         profile=profile,
         config=config,
         patience=patience,
@@ -437,17 +448,7 @@ def _start(
         if first.engine_id != identity:
             engine.cancel(submission)
         return Submitted("running", first, engine.page(first))
-    return Submitted("submitted", submission, engine.page(submission))
-
-
-def _compiled(
-    config: RunConfig, profile: ClusterProfile, target: Target
-) -> tuple[str, Literal["loop", "job"]]:
-    """The compiled search, and how it fans out; raises InputError where it does not fit."""
-    from evoptim.verbs.compiling import compile_for_cluster
-
-    compiled = compile_for_cluster(config, profile, target)
-    return compiled.text, compiled.plan.fan_out
+    return Submitted("submitted", submission, engine.page(submission), compiled.plan)
 
 
 def _last(store: Store, run: str) -> Submission | None:

@@ -73,7 +73,7 @@ class KfpEngine:
     @property
     def address(self) -> str:
         """URL of KFP's API."""
-        return str(self._client.runs.run_service_get_run.__self__.api_client.configuration.host)
+        return str(_configuration(self._client).host)
 
     def start(self, package: Package) -> str:
         """See :meth:`pipelines.submit.engine.Engine.start`; returns the run's id."""
@@ -322,7 +322,32 @@ def _client(endpoint: str | None) -> Any:
     with warnings.catch_warnings():
         # It warns of servers that are years old, and of what it makes of a host without a scheme.
         warnings.simplefilter("ignore")
-        return Client(host=host, **options)
+        client = Client(host=host, **options)
+    if host is None:
+        _keep_host(_configuration(client))
+    return client
+
+
+def _configuration(client: Any) -> Any:
+    return client.runs.run_service_get_run.__self__.api_client.configuration
+
+
+def _keep_host(configuration: Any) -> None:
+    """Keep the way through the cluster's API server.
+
+    The kubeconfig's loader, asked for the token, would set the host to the API server itself, and
+    kfp ends it with a slash too many.
+    """
+    host, refresh = configuration.host.rstrip("/"), configuration.refresh_api_key_hook
+    configuration.host = host
+    if refresh is None:
+        return
+
+    def keep(changed: Any) -> None:
+        refresh(changed)
+        changed.host, changed.refresh_api_key_hook = host, keep
+
+    configuration.refresh_api_key_hook = keep
 
 
 def _found_endpoint() -> str | None:

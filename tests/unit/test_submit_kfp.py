@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,11 +14,21 @@ from typing import Any
 import pytest
 import yaml
 from cluster_run import RUN, cluster_profile, compute, remember, start, tiny_config
-from fake_kfp import FakeKfp, fake_kfp
+from fake_cluster import fake_cluster
+from fake_kfp import FakeKfp, fake_kfp, make_certificate
 
 from evoptim.errors import InfrastructureError, InputError
 from evoptim.store import open_store
-from evoptim.verbs import Submitted, cancel, resume, status, submit, submitting, watch
+from evoptim.verbs import (
+    Submitted,
+    cancel,
+    compile_for_cluster,
+    resume,
+    status,
+    submit,
+    submitting,
+    watch,
+)
 from pipelines.kubernetes_api import Patience
 from pipelines.profile_reading import profile_from_json
 from pipelines.submit import KfpEngine, last_submission
@@ -90,7 +103,7 @@ def test_it_sends_what_kfps_own_client_would(kfp: FakeKfp, tmp_path: Path) -> No
     ours = kfp.only_run()["pipeline_spec"]
     path = tmp_path / "pipeline.yaml"
     profile = profile_from_json(cluster_profile(tmp_path, fan_out="loop").canonical_json())
-    path.write_text(submitting._compiled(tiny_config(), profile, "kfp")[0])
+    path.write_text(compile_for_cluster(tiny_config(), profile).text)
     kfp.runs.clear()
     KfpEngine()._client.run_pipeline(next(iter(kfp.experiments)), "theirs", str(path), params={})
     theirs = kfp.only_run()["pipeline_spec"]
@@ -337,6 +350,53 @@ def test_an_endpoint_that_is_not_there_is_named(
         InfrastructureError, match=r"127\.0\.0\.1:9 cannot be reached.*KFP_ENDPOINT"
     ):
         send(tmp_path)
+
+
+def test_a_certificate_must_be_trusted(
+    kfp: FakeKfp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = make_certificate(tmp_path)
+    with fake_kfp(certificate) as server:
+        monkeypatch.setenv("KFP_ENDPOINT", server.url)
+        with pytest.raises(InputError, match=r"must present a trusted certificate.*KFP_CA_BUNDLE"):
+            send(tmp_path)
+        monkeypatch.setenv("KFP_CA_BUNDLE", str(certificate))
+        assert send(tmp_path).outcome == "submitted"
+
+
+def test_kfp_is_found_behind_the_cluster(kfp: FakeKfp, tmp_path: Path) -> None:
+    with fake_cluster() as cluster:
+        cluster.kfp = kfp
+        kubeconfig = str(cluster.kubeconfig(tmp_path))
+        environment = {**os.environ, "KUBECONFIG": kubeconfig}
+        del environment["KFP_ENDPOINT"]
+        program = (
+            "from pipelines.submit import KfpEngine\n"
+            "engine = KfpEngine()\n"
+            "print(engine.address, engine.check('evoptim'))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        proxy = f"{cluster.url}/api/v1/namespaces/kubeflow/services/ml-pipeline:http/proxy"
+        assert done.stdout.split() == [proxy, "single-user"]
+
+
+def test_a_kubeconfig_of_another_cluster_does_not_stop_a_cancellation(
+    kfp: FakeKfp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kfp.end(sent(kfp, tmp_path, fan_out="job"), "CANCELED")
+    with fake_cluster() as cluster:
+        monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig(tmp_path)))
+        cluster.down = True
+        result = cancel(RUN, str(tmp_path))
+    assert result.state.phase == "cancelled"
+    (remark,) = result.remarks
+    assert remark.startswith("its Jobs cannot be seen: the API server of the cluster failed")
 
 
 def test_without_an_endpoint_it_says_how_to_name_one(
