@@ -11,7 +11,8 @@ INSTALL_VENV = { echo "installing $(VENV_PACKAGE)" && $(AS_ROOT) apt-get update 
 	$(AS_ROOT) apt-get install -y -qq --no-install-recommends $(VENV_PACKAGE); } >&2
 
 .DEFAULT_GOAL := help
-.PHONY: help search test test-slow test-all lint format golden benchmarks gallery wheel clean
+.PHONY: help search test test-slow test-all lint format golden benchmarks gallery wheel images \
+	image-cpu image-cuda clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,21 @@ gallery: $(STAMP)  ## Write the pages of docs/zoo again
 
 wheel: $(STAMP)  ## Build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+DOCKER ?= docker
+IMAGE ?= evoptim:dev
+IMAGE_ARGS ?=
+BUILD_IMAGE = DOCKER_BUILDKIT=1 $(DOCKER) build --file images/worker/Dockerfile \
+	--build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) $(IMAGE_ARGS)
+
+images: image-cpu image-cuda  ## Build the container images: evoptim:dev and, for GPUs, evoptim:dev-cuda
+
+image-cpu:
+	$(BUILD_IMAGE) --tag $(IMAGE) .
+
+image-cuda:
+	$(BUILD_IMAGE) --build-arg TORCH_INDEX= --tag $(IMAGE)-cuda .
 
 clean:  ## Remove what was built; runs stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,11 +1,13 @@
 """Kubeflow Pipelines components: each is one call of the step function of the same name.
 
 A component carries no logic of its own, so that KFP, Argo and an Indexed Job do the same work.
-Their bodies import what they use, because KFP ships only the function's own source.
+Their bodies import what they use, because KFP ships only the function's own source. The fan-out by
+an Indexed Job is a container's command: its driver belongs to the pipelines, a layer above.
 """
 
 from components.evaluate import evaluate
 from components.evaluate_baselines import evaluate_baselines
+from components.evaluate_fanout import evaluate_baselines_fanout, evaluate_fanout
 from components.image import DEFAULT_IMAGE
 from components.initialise import initialise
 from components.propose import propose
@@ -17,6 +19,8 @@ __all__ = [
     "DEFAULT_IMAGE",
     "evaluate",
     "evaluate_baselines",
+    "evaluate_baselines_fanout",
+    "evaluate_fanout",
     "initialise",
     "propose",
     "propose_baselines",

@@ -18,7 +18,21 @@ if TYPE_CHECKING:
     from evoptim.genome import Genome
     from evoptim.integrity import check_integrity
     from evoptim.optim import EvolvedOptimizer
-    from evoptim.verbs import compile_pipeline, export, make_report, results, search, show
+    from evoptim.verbs import (
+        cancel,
+        compile_pipeline,
+        diagnose,
+        export,
+        logs,
+        make_report,
+        results,
+        resume,
+        search,
+        show,
+        status,
+        submit,
+        watch,
+    )
 
 __version__ = "0.1.0"
 
@@ -28,29 +42,43 @@ _HOMES = MappingProxyType(
         "EvolvedOptimizer": "evoptim.optim",
         "Genome": "evoptim.genome",
         "check_integrity": "evoptim.integrity",
+        "cancel": "evoptim.verbs",
         "compile_pipeline": "evoptim.verbs",
+        "diagnose": "evoptim.verbs",
         "export": "evoptim.verbs",
+        "logs": "evoptim.verbs",
         "preset": "evoptim.config",
         "read_config": "evoptim.config.reading",
         "make_report": "evoptim.verbs",
         "results": "evoptim.verbs",
+        "resume": "evoptim.verbs",
         "search": "evoptim.verbs",
         "show": "evoptim.verbs",
+        "status": "evoptim.verbs",
+        "submit": "evoptim.verbs",
+        "watch": "evoptim.verbs",
     }
 )
 
 __all__ = [
     "EvolvedOptimizer",
     "Genome",
+    "cancel",
     "check_integrity",
     "compile_pipeline",
+    "diagnose",
     "export",
+    "logs",
     "make_report",
     "preset",
     "read_config",
     "results",
+    "resume",
     "search",
     "show",
+    "status",
+    "submit",
+    "watch",
     "zoo",
 ]
 

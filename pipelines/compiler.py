@@ -1,46 +1,72 @@
 """From the search pipeline to the IR YAML that Kubeflow Pipelines, and ``kfp.local``, run."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import yaml
-from kfp import compiler
+from google.protobuf import json_format
 
 from components import DEFAULT_IMAGE
 from evoptim.errors import InputError
+from pipelines.profile import ClusterProfile
 from pipelines.search import search_pipeline
 
+# Not a field of executors.
+_PLATFORM = "kubernetes"
 
-def compile_search(generations: int, image: str = DEFAULT_IMAGE) -> str:
+
+def compile_search(
+    generations: int,
+    image: str = DEFAULT_IMAGE,
+    profile: ClusterProfile | None = None,
+    fan_out: str = "loop",
+) -> str:
     """Compile the search pipeline.
 
-    The same arguments and the same version of kfp give the same bytes. A generation adds about
-    half a kilobyte.
+    The same arguments and the same versions of kfp and kfp-kubernetes give the same bytes. A
+    generation adds about half a kilobyte.
 
     Args:
         generations: how many generations of mutants follow generation 0; zero or more.
-        image: container image in which every task runs.
+        image: container image in which every task runs; a profile names its own.
+        profile: how pods run; None leaves it to the cluster.
+        fan_out: ``loop`` or ``job``: see :func:`pipelines.search.search_pipeline`.
 
     Returns:
-        KFP v2 pipeline IR, as YAML. Its parameters are ``store``, ``run``, ``config`` and
-        ``candidates_per_task``.
+        KFP v2 pipeline IR, as YAML; with a profile, followed by what it says to Kubernetes. Its
+        parameters are ``store``, ``run``, ``config`` and ``candidates_per_task``.
 
     Raises:
-        InputError: ``generations`` is negative.
+        InputError: ``generations`` is negative, a Job is asked for without a profile, or
+            kfp-kubernetes is not installed.
     """
     if generations < 0:
         raise InputError(
             f"The number of generations must be zero or more, got {generations}. "
             "Zero stops after the sampled generation."
         )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pipeline.yaml"
-        compiler.Compiler().compile(search_pipeline(generations, image), str(path))
-        ir = yaml.safe_load(path.read_text(encoding="utf-8"))
-    text: str = yaml.safe_dump(share_identical(ir), sort_keys=True, allow_unicode=True, width=100)
+    pipeline = search_pipeline(generations, image, profile, fan_out)
+    # What kfp's Compiler writes, without writing it, and reading it again, in its full length.
+    ir = json_format.MessageToDict(pipeline.pipeline_spec)
+    platform = json_format.MessageToDict(pipeline.platform_spec)
+    documents = _shared_with_platform(ir, platform) if platform else (share_identical(ir),)
+    text: str = yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True, width=100)
     return text
+
+
+def _shared_with_platform(
+    ir: dict[str, Any], platform: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Share what is identical, where executors differ also by what they say to Kubernetes."""
+    settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    executors = ir["deploymentSpec"]["executors"]
+    together = {name: {**each, _PLATFORM: settings[name]} for name, each in executors.items()}
+    deployment = {**ir["deploymentSpec"], "executors": together}
+    shared = share_identical({**ir, "deploymentSpec": deployment})
+    kept = shared["deploymentSpec"]["executors"]
+    apart = {name: each.pop(_PLATFORM) for name, each in kept.items()}
+    kubernetes = {"kubernetes": {"deploymentSpec": {"executors": apart}}}
+    return shared, {**platform, "platforms": kubernetes}
 
 
 def share_identical(ir: dict[str, Any]) -> dict[str, Any]:

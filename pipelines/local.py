@@ -15,30 +15,20 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
+from pipelines.containers import Sandbox, remove_containers
 from pipelines.local_failure import failure_from_log
+from pipelines.threads import ONE_THREAD
 
 # kfp hands a task all its inputs as one command-line argument, which Linux limits to 128 KiB.
 # The task's output paths share it.
 _LARGEST_ARGUMENTS = 120 * 1024
-
-# On a CPU small networks train fastest with one thread a process and one process a core, and the
-# order of a sum, so its last bit, depends on the number of threads.
-_ONE_THREAD = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-    ),
-    "1",
-)
 
 
 class LocalRun:
@@ -53,11 +43,13 @@ class LocalRun:
         lifeline: int,
         work: Path,
         failure: Callable[[int], EvoptimError],
+        clean_up: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._lifeline = lifeline
         self._work = work
         self._failure = failure
+        self._clean_up = clean_up
         self._closed = False
         self._stopped = False
 
@@ -127,6 +119,7 @@ class LocalRun:
         self._signal(signal.SIGKILL)
         os.close(self._lifeline)
         shutil.rmtree(self._work, ignore_errors=True)
+        self._clean_up()
 
 
 def run_local(
@@ -134,18 +127,20 @@ def run_local(
     arguments: Mapping[str, Any],
     log_path: Path,
     environment: Mapping[str, str] = MappingProxyType({}),
+    sandbox: Sandbox | None = None,
 ) -> LocalRun:
     """Start a compiled pipeline on this machine and return at once.
 
-    Tasks run with this interpreter, in this working folder and with this environment, one thread
-    each. What they leave in KFP's own output folder is deleted at the end; their results are in
-    the store.
+    Tasks run with this interpreter, in this working folder and with this environment, or each in a
+    container; one thread each. What they leave in KFP's own output folder is deleted at the end;
+    their results are in the store.
 
     Args:
         ir: pipeline IR, such as :func:`pipelines.compile_search` returns.
         arguments: the pipeline's parameters, by name.
         log_path: file to which the engine's and all tasks' output is appended.
-        environment: variables that tasks find beside those of this process.
+        environment: variables that tasks find beside those of this process or of the sandbox.
+        sandbox: run every task in a container that sees this; None for a process.
 
     Raises:
         InputError: the arguments are larger than a task can be given.
@@ -164,6 +159,8 @@ def run_local(
         (work / "pipeline.yaml").write_text(ir, encoding="utf-8")
         (work / "arguments.json").write_text(json.dumps(arguments), encoding="utf-8")
         _write_interpreter(work / "bin")
+        if sandbox is not None:
+            _write_sandbox(work / "sandbox.json", sandbox, environment)
         with log_path.open("ab") as log:
             start = log.tell()
             engine = subprocess.Popen(
@@ -178,13 +175,26 @@ def run_local(
                 start_new_session=True,
                 env=_environment(work, environment),
             )
-            return LocalRun(engine, write_end, work, partial(_failure, ir, log_path, start))
+            return LocalRun(
+                engine,
+                write_end,
+                work,
+                failure=partial(_failure, ir, log_path, start),
+                # The engine's death ends its processes, but no container.
+                clean_up=partial(remove_containers, work.name) if sandbox else lambda: None,
+            )
     except BaseException:
         os.close(write_end)
         shutil.rmtree(work, ignore_errors=True)
         raise
     finally:
         os.close(read_end)
+
+
+def _write_sandbox(path: Path, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
+    variables = {**sandbox.environment, **ONE_THREAD, **environment}
+    text = json.dumps(asdict(replace(sandbox, environment=variables)))
+    path.write_text(text, encoding="utf-8")
 
 
 def _failure(ir: str, log_path: Path, start: int, status: int) -> EvoptimError:
@@ -213,7 +223,7 @@ def _environment(work: Path, more: Mapping[str, str]) -> dict[str, str]:
         python_path.append(str(source))
     return {
         **inherited,
-        **_ONE_THREAD,
+        **ONE_THREAD,
         "PATH": os.pathsep.join([str(work / "bin"), inherited.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(python_path),
         # kfp starts modules with -m: without this a json.py in the user's folder would be ours.

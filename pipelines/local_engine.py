@@ -7,6 +7,7 @@ import os
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import types
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kfp import components, local
+
+from pipelines.containers import Sandbox, kfp_runner
 
 
 class _BuiltinsWithOwnPrint(types.ModuleType):
@@ -29,20 +32,37 @@ class _BuiltinsWithOwnPrint(types.ModuleType):
             super().__setattr__(name, value)
 
 
-def _end_with(parent: int, lifeline: int, work: Path) -> None:
+def _end_with(parent: int, lifeline: int, work: Path, interpreter: str) -> None:
     """Kill this process and all its tasks as soon as the parent is gone."""
     # The pipe closes the moment that the parent dies, unless a process that it forked holds a
     # copy; the parent's number then tells, a second later.
     while os.getppid() == parent and not select.select([lifeline], [], [], 1.0)[0]:
         pass
+    contained = (work / "sandbox.json").exists()
     shutil.rmtree(work, ignore_errors=True)
+    if contained:
+        # In a session of its own it outlives this group, whose containers nobody else removes.
+        subprocess.Popen(
+            [interpreter, "-m", "pipelines.containers", work.name], start_new_session=True
+        )
     os.killpg(0, signal.SIGKILL)
 
 
+def _runner(work: Path) -> "local.SubprocessRunner | local.DockerRunner":
+    sandbox = work / "sandbox.json"
+    if not sandbox.exists():
+        return local.SubprocessRunner(use_venv=False)
+    return kfp_runner(Sandbox(**json.loads(sandbox.read_text(encoding="utf-8"))), work.name)
+
+
 def main(work: Path, lifeline: int, parent: int) -> None:
-    """Run ``work/pipeline.yaml`` with ``work/arguments.json``; raise if a task fails."""
+    """Run ``work/pipeline.yaml`` with ``work/arguments.json``; raise if a task fails.
+
+    Tasks run in containers where there is a ``work/sandbox.json``, else in processes.
+    """
     os.set_inheritable(lifeline, False)
-    threading.Thread(target=_end_with, args=(parent, lifeline, work), daemon=True).start()
+    ending = (parent, lifeline, work, sys.executable)
+    threading.Thread(target=_end_with, args=ending, daemon=True).start()
     builtins.__class__ = _BuiltinsWithOwnPrint
     # kfp gives the root logger a handler for each task and takes it away again, another task's
     # too: this one keeps the lines that would be lost.
@@ -50,11 +70,12 @@ def main(work: Path, lifeline: int, parent: int) -> None:
     # kfp replaces the text "python3" by this name in a task's whole command, inputs included, and
     # leaves it unquoted. Replaced by itself it changes nothing; PATH says which python3 that is.
     sys.executable = "python3"
-    local.init(
-        runner=local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(work / "outputs"),
-        workspace_root=str(work / "workspace"),
-    )
+    outputs, workspace = work / "outputs", work / "workspace"
+    for folder in (outputs, workspace):
+        folder.mkdir()
+        # A container's user may be another one; the folder above lets nobody else in.
+        folder.chmod(0o777)
+    local.init(runner=_runner(work), pipeline_root=str(outputs), workspace_root=str(workspace))
     pipeline = components.load_component_from_file(str(work / "pipeline.yaml"))
     pipeline(**json.loads((work / "arguments.json").read_text(encoding="utf-8")))
 

@@ -7,15 +7,26 @@ from kfp.dsl.pipeline_task import PipelineTask
 from components import (
     evaluate,
     evaluate_baselines,
+    evaluate_baselines_fanout,
+    evaluate_fanout,
     initialise,
     propose,
     propose_baselines,
     report,
     select,
 )
+from evoptim.config.run import MAX_CANDIDATES
+from evoptim.errors import InputError
+from pipelines.kfp_task import apply_profile
+from pipelines.profile import ClusterProfile, Role
+
+# Where a Job does the chunks, the list of their numbers would only fill KFP's database.
+_ONE_CHUNK = MAX_CANDIDATES
 
 
-def search_pipeline(generations: int, image: str) -> BaseComponent:
+def search_pipeline(
+    generations: int, image: str, profile: ClusterProfile | None = None, fan_out: str = "loop"
+) -> BaseComponent:
     """Build the pipeline of one search.
 
     1. Initialise: write the run's configuration.
@@ -29,37 +40,108 @@ def search_pipeline(generations: int, image: str) -> BaseComponent:
 
     Args:
         generations: how many generations of mutants follow the first, sampled one.
-        image: container image in which every task runs.
+        image: container image in which every task runs; a profile names its own.
+        profile: how pods run; None for this machine, and for a cluster's own defaults.
+        fan_out: ``loop``: one task for each chunk. ``job``: one task that watches an Indexed Job,
+            which takes a profile.
 
     Returns:
         A pipeline with the parameters ``store`` (URL or folder), ``run`` (name), ``config`` (JSON
-        text) and ``candidates_per_task`` (chunk size).
+        text) and ``candidates_per_task`` (chunk size; the profile's is its default).
     """
+    how = _Tasks(image, profile)
+    if fan_out == "loop":
+        baselines, generation = _baselines_in_a_loop(how), _generation_in_a_loop(how)
+    else:
+        baselines, generation = _baselines_in_a_job(how), _generation_in_a_job(how)
+    size = 1 if profile is None else profile.candidates_per_task
 
-    def task(task: PipelineTask, name: str) -> PipelineTask:
+    def search(store: str, run: str, config: str, candidates_per_task: int = size) -> None:
+        start = how.task(initialise(store=store, run=run, config=config), "initialise the run")
+        compared = how.group(
+            baselines(store=store, run=run, candidates_per_task=candidates_per_task), "baselines"
+        ).after(start)
+        last = start
+        for number in range(generations + 1):
+            last = how.group(
+                generation(
+                    store=store,
+                    run=run,
+                    generation=number,
+                    candidates_per_task=candidates_per_task,
+                ),
+                f"generation {number}",
+            ).after(last)
+        how.task(report(store=store, run=run), "report").after(last, compared)
+
+    return dsl.pipeline(search, name="evoptim-search")
+
+
+class _Tasks:
+    """How tasks are named and run."""
+
+    def __init__(self, image: str, profile: ClusterProfile | None) -> None:
+        self.image = image
+        self.profile = profile
+        # At most so many iterations at a time; 0 leaves it to the engine.
+        self.parallelism = 0 if profile is None else profile.parallelism
+
+    def task(
+        self,
+        task: PipelineTask,
+        name: str,
+        role: Role = "search",
+        timeout_seconds: int | None = None,
+    ) -> PipelineTask:
         # KFP's cache keys know nothing of the store, where the tasks leave their results.
-        return task.set_display_name(name).set_caching_options(False).set_container_image(image)
+        task.set_display_name(name).set_caching_options(False)
+        if self.profile is None:
+            return task.set_container_image(self.image)
+        return apply_profile(task, self.profile, role, timeout_seconds)
 
-    def group(task: PipelineTask, name: str) -> PipelineTask:
+    def group(self, task: PipelineTask, name: str) -> PipelineTask:
         return task.set_display_name(name).set_caching_options(False)
 
+    def watching(self, task: PipelineTask, name: str) -> PipelineTask:
+        profile = self._profile()
+        return self.task(task, name, "search", profile.watch_timeout_seconds())
+
+    def profile_json(self) -> str:
+        return self._profile().canonical_json()
+
+    def _profile(self) -> ClusterProfile:
+        if self.profile is None:
+            raise InputError(
+                "fan_out job needs a cluster profile: give one, or choose fan_out loop"
+            )
+        return self.profile
+
+
+def _baselines_in_a_loop(how: _Tasks) -> BaseComponent:
     @dsl.pipeline(name="baselines")
     def baselines(store: str, run: str, candidates_per_task: int) -> None:
-        proposed = task(
+        proposed = how.task(
             propose_baselines(store=store, run=run, candidates_per_task=candidates_per_task),
             "list the baselines",
         )
-        with dsl.ParallelFor(proposed.output, name="baseline-chunks") as chunk:
-            task(
+        with dsl.ParallelFor(
+            proposed.output, name="baseline-chunks", parallelism=how.parallelism
+        ) as chunk:
+            how.task(
                 evaluate_baselines(
                     store=store, run=run, chunk=chunk, candidates_per_task=candidates_per_task
                 ),
                 "train baselines",
+                "worker",
             )
 
+    return baselines
+
+
+def _generation_in_a_loop(how: _Tasks) -> BaseComponent:
     @dsl.pipeline(name="generation")
-    def one_generation(store: str, run: str, generation: int, candidates_per_task: int) -> None:
-        proposed = task(
+    def generation(store: str, run: str, generation: int, candidates_per_task: int) -> None:
+        proposed = how.task(
             propose(
                 store=store,
                 run=run,
@@ -68,8 +150,10 @@ def search_pipeline(generations: int, image: str) -> BaseComponent:
             ),
             "propose candidates",
         )
-        with dsl.ParallelFor(proposed.output, name="candidate-chunks") as chunk:
-            evaluated = task(
+        with dsl.ParallelFor(
+            proposed.output, name="candidate-chunks", parallelism=how.parallelism
+        ) as chunk:
+            evaluated = how.task(
                 evaluate(
                     store=store,
                     run=run,
@@ -78,28 +162,54 @@ def search_pipeline(generations: int, image: str) -> BaseComponent:
                     candidates_per_task=candidates_per_task,
                 ),
                 "train candidates",
+                "worker",
             )
-        task(select(store=store, run=run, generation=generation), "select survivors").after(
+        how.task(select(store=store, run=run, generation=generation), "select survivors").after(
             evaluated
         )
 
-    @dsl.pipeline(name="evoptim-search")
-    def search(store: str, run: str, config: str, candidates_per_task: int) -> None:
-        start = task(initialise(store=store, run=run, config=config), "initialise the run")
-        compared = group(
-            baselines(store=store, run=run, candidates_per_task=candidates_per_task), "baselines"
-        ).after(start)
-        last = start
-        for number in range(generations + 1):
-            last = group(
-                one_generation(
-                    store=store,
-                    run=run,
-                    generation=number,
-                    candidates_per_task=candidates_per_task,
-                ),
-                f"generation {number}",
-            ).after(last)
-        task(report(store=store, run=run), "report").after(last, compared)
+    return generation
 
-    return search
+
+def _baselines_in_a_job(how: _Tasks) -> BaseComponent:
+    @dsl.pipeline(name="baselines")
+    def baselines(store: str, run: str, candidates_per_task: int) -> None:
+        proposed = how.task(
+            propose_baselines(store=store, run=run, candidates_per_task=_ONE_CHUNK),
+            "list the baselines",
+        )
+        how.watching(
+            evaluate_baselines_fanout(
+                store=store,
+                run=run,
+                candidates_per_task=candidates_per_task,
+                profile=how.profile_json(),
+            ),
+            "train baselines in a Job",
+        ).after(proposed)
+
+    return baselines
+
+
+def _generation_in_a_job(how: _Tasks) -> BaseComponent:
+    @dsl.pipeline(name="generation")
+    def generation(store: str, run: str, generation: int, candidates_per_task: int) -> None:
+        proposed = how.task(
+            propose(store=store, run=run, generation=generation, candidates_per_task=_ONE_CHUNK),
+            "propose candidates",
+        )
+        evaluated = how.watching(
+            evaluate_fanout(
+                store=store,
+                run=run,
+                generation=generation,
+                candidates_per_task=candidates_per_task,
+                profile=how.profile_json(),
+            ),
+            "train candidates in a Job",
+        ).after(proposed)
+        how.task(select(store=store, run=run, generation=generation), "select survivors").after(
+            evaluated
+        )
+
+    return generation

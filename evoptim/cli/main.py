@@ -11,8 +11,11 @@ from typing import Any, NoReturn
 import click
 
 import evoptim
+from evoptim.cli.cluster import cancel, logs, resume, status, submit, watch
+from evoptim.cli.doctor import doctor
 from evoptim.cli.export import export
 from evoptim.cli.genome import check, show
+from evoptim.cli.health import health
 from evoptim.cli.pipeline import compile_, step
 from evoptim.cli.results import report, results
 from evoptim.cli.search import search
@@ -95,5 +98,9 @@ def main() -> None:
     """
 
 
-for _command in (search, results, report, show, check, export, compile_, step):
+for _command in (
+    *(search, results, report, show, check, export),
+    *(submit, status, watch, logs, cancel, resume, doctor),
+    *(compile_, step, health),
+):
     main.add_command(_command)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_LONGEST_START = 35
+
 store_option = click.option(
     "--store",
     default="evoptim-store",
@@ -84,6 +86,18 @@ def build_config(
         changes["seed"] = seed
     changes.update(parse_setting(text) for text in settings)
     return read_config(_read(config_path), preset_name, changes)
+
+
+def default_run_name(
+    config_path: Path | None, preset_name: str | None, task: str | None, seed: int
+) -> str:
+    """``<preset or file>[-<task>]-s<seed>``, made of what a run's name may hold."""
+    import re
+
+    start = config_path.stem if config_path else (preset_name or "quickstart")
+    # A file may have any name; a run's has 63 characters at most.
+    parts = [start[:_LONGEST_START], *([task] if task else []), f"s{seed}"]
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
 
 
 def _read(path: Path | None) -> str | None:

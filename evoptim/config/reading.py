@@ -11,18 +11,27 @@ from pydantic import ValidationError
 from evoptim.config.presets import PROTOCOLS, preset
 from evoptim.config.protocol import Protocol, TaskName
 from evoptim.config.run import RunConfig
+from evoptim.config.value import Value
 from evoptim.config.yaml_text import load_yaml
 from evoptim.errors import InputError
 
 _PROTOCOL_SETTINGS = ("protocol", "initial_protocol")
 
 
-def describe(error: ValidationError) -> str:
-    """One line: the path of the first field that is wrong, its value, the rule, and the rest."""
+def describe(
+    error: ValidationError, model: type[Value] = RunConfig, what: str = "configuration"
+) -> str:
+    """One line: the path of the first field that is wrong, its value, the rule, and the rest.
+
+    Args:
+        error: What pydantic found.
+        model: What was read, for the names of the settings that there are.
+        what: How the line names it.
+    """
     errors = error.errors(include_url=False)
     first = errors[0]
     if first["type"] == "extra_forbidden":
-        known = ", ".join(_fields(first["loc"][:-1]))
+        known = ", ".join(_fields(model, first["loc"][:-1]))
         rule = f"there is no such setting; choose among {known}" if known else "no such setting"
     elif first["type"] == "missing":
         rule = "this setting is required"
@@ -34,18 +43,21 @@ def describe(error: ValidationError) -> str:
     path = ".".join(str(part) for part in first["loc"] if part != "[key]")
     more = len(errors) - 1
     # Text that is no JSON at all has no path.
-    parts = ("configuration", path, rule) if path else ("configuration", rule)
+    parts = (what, path, rule) if path else (what, rule)
     return ": ".join(parts) + (f" (and {more} more)" if more else "")
 
 
-def _fields(path: Iterable[object]) -> list[str]:
+def _fields(root: type[Value], path: Iterable[object]) -> list[str]:
     """Names of the settings at ``path``, as far as the path leads through models."""
-    model: Any = RunConfig
+    model: Any = root
     for part in path:
+        if isinstance(part, int):
+            # A list's item: the model is that of the list already.
+            continue
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return []
-        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        options = [field.annotation, *get_args(field.annotation)]
         model = next((each for each in options if hasattr(each, "model_fields")), None)
     return list(getattr(model, "model_fields", {}))
 
@@ -67,7 +79,7 @@ def read_config(
     Raises:
         InputError: with the path, the value and the remedy.
     """
-    given = _parse_yaml(text) if text is not None else {}
+    given = load_settings(text, "configuration") if text is not None else {}
     named = given.pop("preset", None)
     if named is not None and not isinstance(named, str):
         raise InputError(f"configuration: preset: give a preset's name, got {named!r}")
@@ -79,10 +91,10 @@ def read_config(
     for name in _PROTOCOL_SETTINGS:
         if isinstance(given.get(name), str):
             values[name] = _protocol(given.pop(name), task)
-    _merge(values, given)
+    merge(values, given)
     for path, value in settings.items():
         named_protocol = path in _PROTOCOL_SETTINGS and isinstance(value, str)
-        _set(values, path, _protocol(value, task) if named_protocol else value)
+        change(values, path, _protocol(value, task) if named_protocol else value)
     try:
         config = RunConfig.model_validate_json(json.dumps(values))
     except ValidationError as error:
@@ -107,14 +119,17 @@ def parse_setting(text: str) -> tuple[str, Any]:
     return path, load_yaml(value, f"the value of the setting {path!r}")
 
 
-def _parse_yaml(text: str) -> dict[str, Any]:
-    values = load_yaml(text, "the configuration")
+def load_settings(text: str, what: str) -> dict[str, Any]:
+    """The settings of one YAML text, which may be empty.
+
+    Raises:
+        InputError: it is no YAML, or no mapping.
+    """
+    values = load_yaml(text, f"the {what}")
     if values is None:
         return {}
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise InputError(
-            f"configuration: give settings as 'name: value' lines, got {str(values)[:60]!r}"
-        )
+        raise InputError(f"{what}: give settings as 'name: value' lines, got {str(values)[:60]!r}")
     return values
 
 
@@ -154,16 +169,22 @@ def _protocol(name: str, task: TaskName | None) -> dict[str, Any]:
     return protocol.model_dump(mode="json")
 
 
-def _merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+def merge(values: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Change ``values`` in place: mappings are merged, everything else is replaced."""
     for name, value in changes.items():
         old = values.get(name)
         if isinstance(old, dict) and isinstance(value, dict):
-            _merge(old, value)
+            merge(old, value)
         else:
             values[name] = value
 
 
-def _set(values: dict[str, Any], path: str, value: Any) -> None:
+def change(values: dict[str, Any], path: str, value: Any, what: str = "configuration") -> None:
+    """Change one setting of ``values`` in place, by its dotted path.
+
+    Raises:
+        InputError: the path leads through something that holds no settings.
+    """
     *parents, name = path.split(".")
     at = values
     for parent in parents:
@@ -172,8 +193,6 @@ def _set(values: dict[str, Any], path: str, value: Any) -> None:
             inner = at[parent] = {}
         if not isinstance(inner, dict):
             known = ", ".join(map(str, at))
-            raise InputError(
-                f"configuration: {path}: {parent!r} holds no settings; beside it are {known}"
-            )
+            raise InputError(f"{what}: {path}: {parent!r} holds no settings; beside it are {known}")
         at = inner
     at[name] = value

@@ -4,11 +4,13 @@ from evoptim.evolution.gene import Gene
 from evoptim.evolution.optimizer_gene import OptimizerGene
 from evoptim.evolution.propose import propose_children, propose_initial
 from evoptim.evolution.select import check_complete, merit, select_children, select_initial
+from evoptim.evolution.stagnation import generations_without_improvement
 
 __all__ = [
     "Gene",
     "OptimizerGene",
     "check_complete",
+    "generations_without_improvement",
     "merit",
     "propose_children",
     "propose_initial",

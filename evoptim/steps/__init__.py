@@ -7,14 +7,23 @@ again.
 
 from evoptim.steps.evaluate import evaluate, evaluate_baselines
 from evoptim.steps.initialise import initialise
+from evoptim.steps.missing import Missing, missing_chunks
+from evoptim.steps.progress import END, next_generation, next_turn
 from evoptim.steps.propose import propose, propose_baselines
-from evoptim.steps.report import report, summary
-from evoptim.steps.select import select
+from evoptim.steps.report import champion, report, summary
+from evoptim.steps.select import population_metrics, select
 
 __all__ = [
+    "END",
+    "Missing",
+    "champion",
     "evaluate",
     "evaluate_baselines",
     "initialise",
+    "missing_chunks",
+    "next_generation",
+    "next_turn",
+    "population_metrics",
     "propose",
     "propose_baselines",
     "report",

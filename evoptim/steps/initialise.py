@@ -65,14 +65,43 @@ def write_config(store: Store, run: str, config: RunConfig) -> None:
         InputError: the run has another configuration.
     """
     key = config_key(run)
-    if save(store, key, config):
-        return
-    existing = load(store, key, RunConfig)
-    if existing != config:
+    if not save(store, key, config):
+        check_same(run, load(store, key, RunConfig), config)
+
+
+def check_same(run: str, existing: RunConfig, given: RunConfig) -> None:
+    """Make sure that a run is continued with its own configuration.
+
+    Args:
+        run: Its name.
+        existing: Its configuration.
+        given: The other; data without a fingerprint are taken for the same.
+
+    Raises:
+        InputError: they differ.
+    """
+    given = _with_fingerprints(given, existing)
+    if existing != given:
         raise InputError(
-            f"the run {run!r} exists with another configuration ({_difference(existing, config)}): "
+            f"the run {run!r} exists with another configuration ({_difference(existing, given)}): "
             "choose another name with --run, or give the same configuration to continue it"
         )
+
+
+def _with_fingerprints(config: RunConfig, source: RunConfig) -> RunConfig:
+    """``config`` with the fingerprints that it lacks and ``source`` has."""
+
+    def completed(protocol: Protocol | None, known: Protocol | None) -> Protocol | None:
+        if protocol is None or known is None or protocol.task.fingerprint is not None:
+            return protocol
+        task = protocol.task.model_copy(update={"fingerprint": known.task.fingerprint})
+        return protocol.model_copy(update={"task": task})
+
+    protocols = {
+        name: completed(getattr(config, name), getattr(source, name))
+        for name in ("protocol", "initial_protocol")
+    }
+    return config.model_copy(update=protocols)
 
 
 def _difference(existing: RunConfig, given: RunConfig) -> str:

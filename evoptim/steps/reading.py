@@ -8,6 +8,7 @@ from typing import TypeVar
 from evoptim.analysis import StageResult
 from evoptim.config import Protocol, RunConfig, Value
 from evoptim.errors import InputError
+from evoptim.evolution import generations_without_improvement
 from evoptim.records import Candidate, Candidates, Evaluation, Population
 from evoptim.store import MissingObjectError, Stage, Store, load
 from evoptim.store.layout import (
@@ -84,6 +85,31 @@ def read_population(store: Store, run: str, generation: int) -> Population:
     )
 
 
+def open_generation(store: Store, run: str, config: RunConfig, patience: int = 0) -> int | None:
+    """The first generation that has no population yet; None where the run is at its end.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        config: Its configuration.
+        patience: The run also ends where the best fitness has not risen for so many generations,
+            unless the next one is begun; 0 goes on to the last.
+    """
+    number = 0
+    while number <= config.search.generations and store.exists(population_key(run, number)):
+        number += 1
+    if number > config.search.generations:
+        return None
+    # What is begun is finished: whoever began it may have had more patience.
+    if patience > 0 and not store.exists(candidates_key(run, Stage.generation(number))):
+        # Scores under another protocol cannot be compared.
+        first = 0 if config.initial_protocol is None else 1
+        populations = [read_population(store, run, each) for each in range(first, number)]
+        if generations_without_improvement(populations) >= patience:
+            return None
+    return number
+
+
 def read_evaluations(
     store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]
 ) -> dict[int, Evaluation]:
@@ -115,7 +141,16 @@ def stages(config: RunConfig) -> tuple[Stage, ...]:
 
 def planned_evaluations(config: RunConfig) -> int:
     """How many evaluations a whole run makes, baselines included."""
+    return sum(planned_in(config, stage) for stage in stages(config))
+
+
+def planned_in(config: RunConfig, stage: Stage) -> int:
+    """How many evaluations one stage makes."""
     search = config.search
-    rescored = search.particles if config.initial_protocol and search.generations else 0
-    children = search.generations * search.particles * search.children
-    return len(config.baselines) + search.initial + rescored + children
+    if stage.number is None:
+        return len(config.baselines)
+    if stage.number == 0:
+        return search.initial
+    # Particles that another protocol scored are scored again.
+    rescored = search.particles if config.initial_protocol and stage.number == 1 else 0
+    return search.particles * search.children + rescored

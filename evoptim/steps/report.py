@@ -13,17 +13,22 @@ from evoptim.errors import InputError
 from evoptim.evolution import check_complete
 from evoptim.genome import Genome
 from evoptim.records import Population
-from evoptim.steps.reading import read, read_config, read_stage, stages
-from evoptim.store import MissingObjectError, Store, load, open_store, save
-from evoptim.store.layout import ReportFile, population_key, report_key
+from evoptim.steps.reading import open_generation, read, read_config, read_stage, stages
+from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
+from evoptim.store.layout import ReportFile, candidates_key, population_key, report_key
 from evoptim.tasks import ConvNet, load_task
 
 if TYPE_CHECKING:
     from evoptim.report import ReportInputs
 
 
-def report(store: str, run: str) -> str:
+def report(store: str, run: str, patience: int = 0) -> str:
     """Write the files under ``report/`` once, when the run is finished.
+
+    Args:
+        store: URL of the store.
+        run: Name of the run.
+        patience: Also when it ended early: as for :func:`evoptim.steps.next_generation`.
 
     Returns:
         The report: one self-contained HTML text.
@@ -38,7 +43,7 @@ def report(store: str, run: str) -> str:
     page = report_key(run, "index.html")
     if not is_reported(opened, run):
         inputs = read_inputs(opened, run)
-        _check_finished(inputs)
+        _check_finished(opened, inputs, patience)
         save(opened, report_key(run, "archive.json"), inputs.archive)
         save(opened, report_key(run, "summary.json"), inputs.summary)
         _write_champion(opened, inputs)
@@ -59,12 +64,7 @@ def summary(store: str, run: str) -> dict[str, float]:
     Raises:
         InputError: the run has no report yet.
     """
-    found = read(
-        open_store(store),
-        report_key(run, "summary.json"),
-        Summary,
-        f"the run {run!r} has no summary yet: run its report step first",
-    )
+    found = _read_summary(open_store(store), run)
     values: dict[str, float | None] = {
         "candidates": found.candidates,
         "candidates with a fitness": found.scored,
@@ -79,6 +79,43 @@ def summary(store: str, run: str) -> dict[str, float]:
             values[f"best {name} validation accuracy"] = best.validation_accuracy
             values[f"best {name} test accuracy"] = best.test_accuracy
     return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _read_summary(store: Store, run: str) -> Summary:
+    return read(
+        store,
+        report_key(run, "summary.json"),
+        Summary,
+        f"the run {run!r} has no summary yet: run its report step first",
+    )
+
+
+def champion(store: str, run: str) -> tuple[str, dict[str, str | float]]:
+    """The best evolved optimizer of a reported run.
+
+    Returns:
+        Its genome as JSON text, ``{}`` where every candidate failed, and what to show beside it:
+        formula, accuracies (fractions), rate.
+
+    Raises:
+        InputError: the run has no report yet.
+    """
+    opened = open_store(store)
+    best = _read_summary(opened, run).champion
+    if best is None:
+        return "{}\n", {"formula": "none: every candidate failed"}
+    try:
+        genome = opened.get(report_key(run, "champion.json")).decode()
+    except MissingObjectError:
+        genome = "{}\n"
+    facts: dict[str, str | float | None] = {
+        "formula": best.formula,
+        "sign": float(best.sign),
+        "peak learning rate": best.rate,
+        "validation accuracy": best.validation_accuracy,
+        "test accuracy": best.test_accuracy,
+    }
+    return genome, {name: value for name, value in facts.items() if value is not None}
 
 
 def read_inputs(store: Store, run: str) -> ReportInputs:
@@ -127,11 +164,11 @@ def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
     return images, sum(each.numel() for each in model.parameters() if each.requires_grad)
 
 
-def _check_finished(inputs: ReportInputs) -> None:
+def _check_finished(store: Store, inputs: ReportInputs, patience: int) -> None:
     # What is written here is never changed, so that it must not come too early.
-    generations = inputs.config.search.generations
-    proposed, selected = len(inputs.stages), len(inputs.populations)
-    if proposed < len(stages(inputs.config)) or selected <= generations:
+    generations, selected = inputs.config.search.generations, len(inputs.populations)
+    compared = store.exists(candidates_key(inputs.run, Stage.baselines()))
+    if not compared or open_generation(store, inputs.run, inputs.config, patience) is not None:
         raise InputError(
             f"the run {inputs.run!r} is unfinished: {selected} of {generations + 1} generations "
             "are selected; run the same search again, and see what there is with evoptim report"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from evoptim.evolution import check_complete, select_children, select_initial
 from evoptim.steps.reading import (
     read_candidates,
@@ -36,3 +38,23 @@ def select(store: str, run: str, generation: int) -> None:
         previous = read_population(opened, run, generation - 1)
         population = select_children(previous, candidates, evaluations, search.replacement)
     save(opened, key, population)
+
+
+def population_metrics(store: str, run: str, generation: int) -> dict[str, float]:
+    """Scalars of a selected generation, for a dashboard; accuracies are fractions.
+
+    Raises:
+        InputError: the generation has no population yet.
+    """
+    particles = read_population(open_store(store), run, generation).particles
+    scored = [each.fitness for each in particles if each.fitness is not None]
+    metrics: dict[str, float] = {
+        "particles": len(particles),
+        "particles replaced": sum(each.generation == generation for each in particles),
+        "particles without a fitness": len(particles) - len(scored),
+    }
+    if scored:
+        metrics["best validation accuracy"] = max(scored)
+        metrics["median validation accuracy"] = median(scored)
+        metrics["worst validation accuracy"] = min(scored)
+    return {name: float(value) for name, value in metrics.items()}

@@ -12,6 +12,8 @@ MAX_KEY_LENGTH: Final = 500
 MAX_SEGMENT_LENGTH: Final = 200
 
 PROBE_KEY: Final = ".evoptim/probe"
+TRIAL_PREFIX: Final = ".evoptim/"
+"""What the keys of objects start with that belong to no run."""
 PROBE_DATA: Final = b"evoptim writes this object once, to prove that it can.\n"
 
 _SEGMENT: Final = re.compile(rf"(?!\.{{1,2}}\Z)[A-Za-z0-9._-]{{1,{MAX_SEGMENT_LENGTH}}}\Z")

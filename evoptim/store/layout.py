@@ -10,6 +10,7 @@
     runs/<run>/baselines/evaluations/<nnnnn>.json
     runs/<run>/report/{index.html, summary.json, archive.json, champion.json, champion.py}
     runs/<run>/logs/<started>.log
+    runs/<run>/submissions/<nnn>.json
     evaluations/<subject id>/<protocol id>.json       shared by all runs
 """
 
@@ -24,6 +25,8 @@ from evoptim.store.base import check_key
 
 GENERATIONS: Final = 1_000
 """Generations that a run may have: their names have three digits, so that they sort."""
+SUBMISSIONS: Final = 1_000
+"""How often a run may be submitted to clusters: the names have three digits."""
 EVALUATIONS: Final = 100_000
 """Evaluations that a stage may have: their names have five digits."""
 
@@ -136,6 +139,16 @@ def log_key(run: str, started: str) -> str:
         started: when, such as ``20250131T235959``, so that names sort by time.
     """
     return f"{run_prefix(run)}logs/{_checked_name('start time', started)}.log"
+
+
+def submissions_prefix(run: str) -> str:
+    """What the keys of all submissions of a run start with."""
+    return f"{run_prefix(run)}submissions/"
+
+
+def submission_key(run: str, number: int) -> str:
+    """Where a run was sent: 0 is its first submission, later ones continued it."""
+    return f"{submissions_prefix(run)}{_bounded('submission', number, SUBMISSIONS):03d}.json"
 
 
 def shared_evaluation_key(subject_id: str, protocol_id: str) -> str:

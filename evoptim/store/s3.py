@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from random import SystemRandom
 from typing import Any, Final, TypeVar
 
@@ -12,6 +14,7 @@ from evoptim.errors import EvoptimError, InputError
 from evoptim.store.base import (
     PROBE_DATA,
     PROBE_KEY,
+    TRIAL_PREFIX,
     MissingObjectError,
     check_key,
     check_prefix,
@@ -119,6 +122,30 @@ class S3Store:
         """See :meth:`evoptim.store.Store.probe`; servers that ignore the condition are known."""
         self._write(PROBE_KEY, PROBE_DATA)
         return not self._write(PROBE_KEY, PROBE_DATA)
+
+    def clock(self) -> datetime | None:
+        """The server's time, to the second; None where it does not tell. Raises as all verbs."""
+        try:
+            answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._root, MaxKeys=1)
+        except FAILURES as error:
+            raise self._explain(error) from error
+        told = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return None if told is None else parsedate_to_datetime(told)
+
+    def remove_trial(self, key: str) -> None:
+        """Remove an object that was written to see whether it can be; no run's object is one.
+
+        Raises:
+            InputError: ``key`` lies outside ``.evoptim/``, or the user may not remove it.
+            InfrastructureError: the server fails.
+        """
+        if not key.startswith(TRIAL_PREFIX):
+            raise InputError(f"nothing but {TRIAL_PREFIX}… is removed from a store, got {key!r}")
+        full = self._full(key)
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=full)
+        except FAILURES as error:
+            raise self._explain(error) from error
 
     def _full(self, key: str) -> str:
         return self._root + check_key(key)

@@ -1,22 +1,49 @@
 """The verbs of the command line, each a plain call: for notebooks and programs."""
 
-from evoptim.verbs.compiling import compile_pipeline
+from evoptim.verbs.compiling import Compiled, compile_for_cluster, compile_pipeline
 from evoptim.verbs.describing import Description, find_genome, show
+from evoptim.verbs.diagnosing import diagnose
 from evoptim.verbs.exporting import export
+from evoptim.verbs.health import check_health
+from evoptim.verbs.progress import Status
 from evoptim.verbs.ranking import results
 from evoptim.verbs.reporting import make_report
-from evoptim.verbs.searching import DEFAULT_STORE, SearchResult, Status, search
+from evoptim.verbs.searching import DEFAULT_STORE, SearchResult, search
+from evoptim.verbs.submitting import (
+    Cancelled,
+    RunStatus,
+    Submitted,
+    cancel,
+    logs,
+    resume,
+    status,
+    submit,
+    watch,
+)
 
 __all__ = [
     "DEFAULT_STORE",
+    "Cancelled",
+    "Compiled",
     "Description",
+    "RunStatus",
     "SearchResult",
     "Status",
+    "Submitted",
+    "cancel",
+    "check_health",
+    "compile_for_cluster",
     "compile_pipeline",
+    "diagnose",
     "export",
     "find_genome",
+    "logs",
     "make_report",
     "results",
+    "resume",
     "search",
     "show",
+    "status",
+    "submit",
+    "watch",
 ]

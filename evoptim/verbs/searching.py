@@ -6,22 +6,27 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evoptim.analysis import Summary
 from evoptim.config import RunConfig
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
-from evoptim.records import Evaluation
 from evoptim.steps.evaluate import WORKERS_VARIABLE
 from evoptim.steps.initialise import resolve_data, write_config
-from evoptim.steps.reading import planned_evaluations
 from evoptim.steps.report import is_reported
 from evoptim.store import Store, check_writable, load, open_store
 from evoptim.store.layout import log_key, report_key, run_prefix
+from evoptim.store.local import LocalStore
 from evoptim.tasks.cache import CACHE_VARIABLE, cache_directory
+from evoptim.verbs.progress import Progress, Status
+
+if TYPE_CHECKING:
+    from pipelines import Containers
+    from pipelines.containers import Sandbox
 
 DEFAULT_STORE = "evoptim-store"
 """Folder that a search writes to where none is named."""
@@ -31,22 +36,6 @@ _PARALLEL_TASKS = 2
 _POLL_SECONDS = 0.5
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Status:
-    """How far a search has come."""
-
-    done: int
-    """Evaluations in the store, baselines included."""
-    planned: int
-    """Evaluations of the whole run."""
-    failed: int
-    """Those without a fitness."""
-    best: float | None
-    """Best validation accuracy of an evolved optimizer so far, a fraction."""
-    stage: str | None
-    """Where the latest evaluation belongs: ``generation 3`` or ``baselines``; None before it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +57,7 @@ def search(
     store: str = DEFAULT_STORE,
     *,
     workers: int | None = None,
+    containers: Containers | None = None,
     on_images: Callable[[int, int], None] | None = None,
     on_status: Callable[[Status], None] | None = None,
 ) -> SearchResult:
@@ -78,12 +68,14 @@ def search(
         run: Name of the run: lower-case letters, digits and ``-``.
         store: Folder or ``s3://bucket/prefix``.
         workers: Evaluations at a time; None for one a core. The results do not depend on it.
+        containers: Run every step in a container of its own, by Docker; None for processes. The
+            results do not depend on it, as long as the image has the same versions.
         on_images: Called with (images read, images to read) while data are decoded.
         on_status: Called before the first step, then about twice a second.
 
     Raises:
-        InputError: the store, the data or the run's name cannot be used, or ``workers`` is below
-            1; nothing was computed.
+        InputError: the store, the data, the run's name or the containers cannot be used, or
+            ``workers`` is below 1; nothing was computed.
         InfrastructureError: a step failed; run it again to continue.
         KeyboardInterrupt: everything was stopped; run it again to continue.
     """
@@ -91,6 +83,7 @@ def search(
         raise InputError(f"workers must be at least 1, got {workers}: leave it out for one a core")
     opened = open_store(store)
     _contact(opened, run)
+    sandbox = None if containers is None else _sandbox(opened, config, containers)
     config = resolve_data(config, on_images)
     if not check_writable(opened):
         _LOGGER.warning(
@@ -101,7 +94,7 @@ def search(
     write_config(opened, run, config)
     finished = is_reported(opened, run)
     if not finished:
-        _run_pipeline(opened, run, config, workers or _cores(), on_status)
+        _run_pipeline(opened, run, config, workers or _cores(), sandbox, on_status)
     summary = load(opened, report_key(run, "summary.json"), Summary)
     page = f"{opened.url}/{report_key(run, 'index.html')}"
     return SearchResult(run, opened.url, summary, page, finished)
@@ -120,13 +113,37 @@ def _contact(store: Store, run: str) -> None:
         raise InputError(str(error)) from error
 
 
+def _sandbox(store: Store, config: RunConfig, containers: Containers) -> Sandbox:
+    """What the containers of this search need of this machine: its store and its images.
+
+    Raises:
+        InputError: no container could run here.
+    """
+    from pipelines.containers import check_engine, make_sandbox
+
+    protocols = [config.protocol, *filter(None, [config.initial_protocol])]
+    data = [Path(each.task.data).absolute() for each in protocols if each.task.data is not None]
+    local = isinstance(store, LocalStore)
+    sandbox = make_sandbox(
+        containers,
+        # Images are decoded before the first container starts.
+        readable=[*data, cache_directory().absolute()],
+        writable=[Path(store.url)] if local else [],
+        networked=not local,
+    )
+    check_engine(containers)
+    return sandbox
+
+
 def _run_pipeline(
     store: Store,
     run: str,
     config: RunConfig,
     workers: int,
+    sandbox: Sandbox | None,
     on_status: Callable[[Status], None] | None,
 ) -> None:
+    from components import DEFAULT_IMAGE
     from pipelines import compile_search, run_local
 
     arguments = {
@@ -135,15 +152,18 @@ def _run_pipeline(
         "config": config.model_dump_json(),
         "candidates_per_task": _chunk_size(config, workers),
     }
-    environment = {WORKERS_VARIABLE: str(max(1, workers // _PARALLEL_TASKS))}
-    progress = _Progress(store, run, config)
+    environment = {
+        WORKERS_VARIABLE: str(max(1, workers // _PARALLEL_TASKS)),
+        CACHE_VARIABLE: str(cache_directory().absolute()),
+    }
+    progress = Progress(store, run, config)
     started = time.strftime("%Y%m%dt%H%M%S")
     log = _log_folder() / f"{run}-{started}.log"
-    ir = compile_search(config.search.generations)
+    ir = compile_search(config.search.generations, sandbox.image if sandbox else DEFAULT_IMAGE)
     if on_status is not None:
         # Before anything runs, so that whoever interrupts at once still hears what is kept.
         on_status(progress.update())
-    with run_local(ir, arguments, log, environment) as job:
+    with run_local(ir, arguments, log, environment, sandbox) as job:
         try:
             while job.poll() is None:
                 time.sleep(_POLL_SECONDS)
@@ -153,6 +173,13 @@ def _run_pipeline(
         finally:
             job.stop()
             _keep_log(store, log_key(run, started), log)
+    if not is_reported(store, run):
+        # An engine may take a step that failed for one that succeeded. The store cannot.
+        raise InfrastructureError(
+            f"The pipeline ended without an error, but the report of the run {run!r} is not in "
+            f"{store.url}: some step failed unnoticed. Run the same command again to continue "
+            f"(log: {log})."
+        )
     if on_status is not None:
         on_status(progress.update())
 
@@ -183,40 +210,6 @@ def _keep_log(store: Store, key: str, log: Path) -> None:
     # What went wrong before must not be hidden by a store that is gone too.
     with suppress(EvoptimError, OSError):
         store.put(key, log.read_bytes())
-
-
-class _Progress:
-    """Follows a run through its store, so that it works alike wherever the steps run."""
-
-    def __init__(self, store: Store, run: str, config: RunConfig) -> None:
-        self.store = store
-        self.run = run
-        self.planned = planned_evaluations(config)
-        self.protocol = config.protocol.content_id()
-        self.seen: set[str] = set()
-        self.failed = 0
-        self.best: float | None = None
-        self.stage: str | None = None
-
-    def update(self) -> Status:
-        # A store that fails for a moment must not end a search of days: its steps will tell.
-        with suppress(InfrastructureError):
-            for key in self._new():
-                self._take(key, load(self.store, key, Evaluation))
-        return Status(len(self.seen), self.planned, self.failed, self.best, self.stage)
-
-    def _take(self, key: str, evaluation: Evaluation) -> None:
-        self.seen.add(key)
-        self.failed += evaluation.fitness is None
-        _, generations, rest = key.partition("/generations/")
-        self.stage = f"generation {int(rest.partition('/')[0])}" if generations else "baselines"
-        if generations and evaluation.fitness is not None and evaluation.protocol == self.protocol:
-            self.best = max(self.best or 0.0, evaluation.fitness)
-
-    def _new(self) -> Iterator[str]:
-        for key in list(self.store.list(run_prefix(self.run))):
-            if "/evaluations/" in key and key not in self.seen:
-                yield key
 
 
 def _cores() -> int:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evoptim.cli import search as view_module
+from evoptim.cli import view as view_module
+from evoptim.cli.options import default_run_name
 from evoptim.cli.output import number, percent, sparkline
-from evoptim.cli.search import _default_name, _View
+from evoptim.cli.view import View
 from evoptim.store.layout import check_run_name
 from evoptim.verbs import Status
 
@@ -31,7 +32,7 @@ from evoptim.verbs import Status
 def test_a_run_is_named_after_what_it_starts_from(
     config: Path | None, preset: str | None, task: str | None, name: str | None
 ) -> None:
-    found = _default_name(config, preset, task, 3)
+    found = default_run_name(config, preset, task, 3)
     assert name is None or found == name
     assert check_run_name(found).endswith("s3")
 
@@ -41,17 +42,17 @@ def status(done: int, stage: str | None = "generation 1", best: float | None = N
 
 
 @pytest.fixture
-def view(monkeypatch: pytest.MonkeyPatch) -> _View:
+def view(monkeypatch: pytest.MonkeyPatch) -> View:
     """A view on a pipe, whose clock stands a minute later at every look."""
     console = Console(file=io.StringIO(), width=100)
     monkeypatch.setattr(view_module, "console", console)
     clock = itertools.count(step=60)
     monkeypatch.setattr(view_module.time, "monotonic", lambda: float(next(clock)))
-    return _View("run")
+    return View("run")
 
 
 def test_a_pipe_gets_a_plain_line_with_an_estimate(
-    view: _View, capsys: pytest.CaptureFixture[str]
+    view: View, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with view:
         view.status(status(0, stage=None))
@@ -65,7 +66,7 @@ def test_a_pipe_gets_a_plain_line_with_an_estimate(
 
 
 def test_the_estimate_counts_no_evaluation_that_was_there_before(
-    view: _View, capsys: pytest.CaptureFixture[str]
+    view: View, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with view:
         for done in (18, 18, 19):
@@ -78,7 +79,7 @@ def test_the_estimate_counts_no_evaluation_that_was_there_before(
     assert seconds >= 60
 
 
-def test_what_is_kept_is_said_even_before_anything_was_seen(view: _View) -> None:
+def test_what_is_kept_is_said_even_before_anything_was_seen(view: View) -> None:
     assert view.kept() == "What is finished is kept."
     view.status(status(7))
     assert view.kept() == "7 of 20 evaluations are kept."

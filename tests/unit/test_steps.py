@@ -198,6 +198,11 @@ def test_where_every_candidate_failed_there_is_a_report_without_champion(tmp_pat
     population = Population.model_validate_json(read(tmp_path, "generations/000/population.json"))
     assert [each.fitness for each in population.particles] == [None, None]
     assert "best evolved validation accuracy" not in steps.summary(str(tmp_path), "tiny")
+    genome, facts = steps.champion(str(tmp_path), "tiny")
+    assert (genome, facts) == ("{}\n", {"formula": "none: every candidate failed"})
+    metrics = steps.population_metrics(str(tmp_path), "tiny", 0)
+    assert metrics["particles without a fitness"] == 2.0
+    assert "best validation accuracy" not in metrics
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,33 @@
+from kfp import dsl
+
+from components.image import DEFAULT_IMAGE
+
+
+@dsl.container_component
+def evaluate_fanout(
+    store: str, run: str, generation: int, candidates_per_task: int, profile: str
+) -> dsl.ContainerSpec:
+    """Train all candidates of a generation in one Indexed Job, as the cluster profile says."""
+    return dsl.ContainerSpec(
+        image=DEFAULT_IMAGE,
+        command=["evoptim", "step", "evaluate-fanout"],
+        args=[
+            *("--store", store, "--run", run, "--generation", generation),
+            *("--candidates-per-task", candidates_per_task, "--profile-json", profile),
+        ],
+    )
+
+
+@dsl.container_component
+def evaluate_baselines_fanout(
+    store: str, run: str, candidates_per_task: int, profile: str
+) -> dsl.ContainerSpec:
+    """Train the baselines in one Indexed Job."""
+    return dsl.ContainerSpec(
+        image=DEFAULT_IMAGE,
+        command=["evoptim", "step", "evaluate-baselines-fanout"],
+        args=[
+            *("--store", store, "--run", run),
+            *("--candidates-per-task", candidates_per_task, "--profile-json", profile),
+        ],
+    )

@@ -1,0 +1,41 @@
+"""What is still to be evaluated: the store's answer, whatever an engine says of its tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evoptim.steps.chunks import chunk_numbers
+from evoptim.steps.reading import read_candidates
+from evoptim.store import Stage, open_store
+from evoptim.store.layout import evaluation_key, evaluations_prefix
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The chunks of a stage that lack an evaluation."""
+
+    chunks: tuple[int, ...]
+    """Their numbers, ascending."""
+    total: int
+    """Chunks of the stage."""
+    candidates: int
+    """Candidates without an evaluation."""
+
+
+def missing_chunks(store: str, run: str, stage: Stage, candidates_per_task: int) -> Missing:
+    """The chunks of a stage in which at least one candidate has no evaluation.
+
+    Raises:
+        InputError: the run or its stage is unknown, or ``candidates_per_task`` is below 1.
+    """
+    opened = open_store(store)
+    candidates = read_candidates(opened, run, stage).candidates
+    total = len(chunk_numbers(len(candidates), candidates_per_task))
+    there = set(opened.list(evaluations_prefix(run, stage)))
+    missing = [
+        place
+        for place, each in enumerate(candidates)
+        if evaluation_key(run, stage, each.index) not in there
+    ]
+    chunks = sorted({place // candidates_per_task for place in missing})
+    return Missing(tuple(chunks), total, len(missing))

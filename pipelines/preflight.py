@@ -1,0 +1,470 @@
+"""What a search will ask of a cluster, counted before anything is sent there.
+
+Pods, bytes and requests follow from the configuration and the profile alone; the pipeline is really
+compiled for its size. A plan that cannot fit is refused with the number, the limit and a remedy.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from evoptim.config import RunConfig
+from evoptim.errors import InputError
+from evoptim.steps.evaluate import WORKERS_VARIABLE
+from evoptim.store import Stage
+from pipelines.compiler import compile_search
+from pipelines.job import Work, build_job
+from pipelines.profile import ClusterProfile, PodProfile
+from pipelines.quantity import amount, cores, memory
+
+Target = Literal["kfp", "argo"]
+
+WORKFLOW_LIMIT = 1024 * 1024
+"""Bytes that a Workflow may have, specification and status together (Argo's own ceiling)."""
+ARGUMENT_LIMIT = 128 * 1024
+"""Bytes of one argument of a process (Linux, MAX_ARG_STRLEN): KFP passes all inputs as one."""
+OBJECT_LIMIT = 1536 * 1024
+"""Bytes of one object in the API server (etcd's limit on requests)."""
+COMPLETIONS_LIMIT = 100_000
+"""Tasks of an Indexed Job (Kubernetes' validation)."""
+
+# A looped task of KFP 2.17 on a stock install left 2.6 KB of status in its Workflow, in three pods:
+# the driver of the iteration, the driver of the container, the container. Measured there with
+# KFP's default retries, which double the nodes.
+_KFP_STATUS_BYTES_PER_POD = 2_600 / 3
+# A task in a withParam loop of Argo 3.7.
+_ARGO_STATUS_BYTES_PER_POD = 190
+# Templates that KFP's compiler to Argo adds around the components.
+_KFP_TEMPLATE_BYTES = 20_000
+# What stands around the inputs in KFP's --executor_input: names, types, output paths.
+_EXECUTOR_INPUT_BYTES = 4_000
+
+# What KFP asks for each of its drivers.
+_DRIVER = {"cpu": "100m", "memory": "64Mi"}
+_DRIVER_LIMITS = {"cpu": "500m", "memory": "512Mi"}
+
+_LISTED = 1_000
+# To write an object once takes two requests: a store asks first.
+_WRITE = 2
+# Initialise writes once. Report asks whether it is done, reads the configuration, writes five
+# objects and reads four.
+_S3_FIXED = _WRITE + 2 + 5 * _WRITE + 4
+"""Keys that S3 lists at a time."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One generation, or the baselines."""
+
+    name: str
+    generation: int | None
+    candidates: int
+    chunks: int
+    workflow_pods: int
+    """Pods that are nodes of the workflow."""
+    job_pods: int
+    """Pods of its Indexed Job."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What the namespace must have free for the search to run as planned."""
+
+    pods: int
+    cpu_requests: Decimal
+    memory_requests: Decimal
+    cpu_limits: Decimal
+    memory_limits: Decimal
+    gpus: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search will ask of a cluster."""
+
+    target: Target
+    fan_out: Literal["loop", "job"]
+    candidates_per_task: int
+    parallelism: int
+    stages: tuple[StagePlan, ...]
+    ir_bytes: int
+    """The compiled pipeline."""
+    workflow_bytes: int
+    """The Workflow object at the end: specification, arguments and status, estimated."""
+    argument_bytes: int
+    """The largest argument of a process."""
+    job_bytes: int
+    """The largest Job object, with the worst status that it can have; 0 without Jobs."""
+    quota: Quota
+    s3_requests: int
+    evaluation_seconds: float | None
+    """The longest that the tasks of one pod may take by the protocol; None for no limit."""
+    timeout_seconds: int
+    """When a training pod is ended."""
+
+    @property
+    def largest(self) -> StagePlan:
+        """The stage with the most tasks."""
+        return max(self.stages, key=lambda stage: stage.chunks)
+
+    @property
+    def pods(self) -> int:
+        """Pods of the whole run."""
+        return sum(stage.workflow_pods + stage.job_pods for stage in self.stages)
+
+    @property
+    def candidates(self) -> int:
+        """Evaluations of the whole run."""
+        return sum(stage.candidates for stage in self.stages)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a plan cannot fit."""
+
+    what: str
+    number: int
+    limit: int
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.number:,} exceeds the limit of {self.limit:,}: {self.remedy}"
+
+
+def make_plan(
+    config: RunConfig,
+    profile: ClusterProfile,
+    target: Target = "kfp",
+    compiled: str | None = None,
+) -> Plan:
+    """Count what this search will ask of a cluster.
+
+    Args:
+        config: What is searched.
+        profile: How it runs there. Where it leaves the fan-out open, a loop is planned if all its
+            numbers stay below half of their limits, else Jobs.
+        target: The engine.
+        compiled: The compiled pipeline; None compiles it, which only KFP's can be here.
+
+    Raises:
+        InputError: the pipeline cannot be compiled.
+    """
+    if profile.fan_out == "auto":
+        loop = make_plan(config, profile.model_copy(update={"fan_out": "loop"}), target, compiled)
+        if not problems(loop, margin=2.0):
+            return loop
+        return make_plan(config, profile.model_copy(update={"fan_out": "job"}), target, compiled)
+    fan_out: Literal["loop", "job"] = "job" if profile.fan_out == "job" else "loop"
+    if compiled is None:
+        compiled = (
+            compile_search(config.search.generations, profile=profile, fan_out=fan_out)
+            if target == "kfp"
+            else ""
+        )
+    stages = plan_stages(config, profile.candidates_per_task, target, fan_out)
+    ir_bytes = len(compiled.encode())
+    chunk_list = len(json.dumps(list(range(max(each.chunks for each in stages)))))
+    config_bytes = len(json.dumps(config.model_dump_json()))
+    timeout = config.protocol.timeout_seconds
+    return Plan(
+        target=target,
+        fan_out=fan_out,
+        candidates_per_task=profile.candidates_per_task,
+        parallelism=profile.parallelism,
+        stages=stages,
+        ir_bytes=ir_bytes,
+        workflow_bytes=_workflow_bytes(stages, target, fan_out, ir_bytes, config_bytes),
+        argument_bytes=_EXECUTOR_INPUT_BYTES
+        + max(config_bytes, chunk_list if fan_out == "loop" else len(profile.canonical_json())),
+        job_bytes=_job_bytes(profile, stages) if fan_out == "job" else 0,
+        quota=_quota(profile, stages, target, fan_out),
+        s3_requests=sum(_s3_requests(each, fan_out) for each in stages) + _S3_FIXED,
+        evaluation_seconds=None if timeout is None else timeout * _rounds(profile),
+        timeout_seconds=profile.workers.timeout_seconds,
+    )
+
+
+def plan_stages(
+    config: RunConfig, candidates_per_task: int, target: Target, fan_out: Literal["loop", "job"]
+) -> tuple[StagePlan, ...]:
+    """Every stage of the run; the first and the last step of all are counted with the baselines."""
+    search = config.search
+    children = search.particles * search.children
+    rescored = search.particles if config.initial_protocol is not None else 0
+    sizes: list[tuple[int | None, int]] = [(None, len(config.baselines)), (0, search.initial)]
+    for number in range(1, search.generations + 1):
+        sizes.append((number, children + (rescored if number == 1 else 0)))
+    return tuple(
+        _stage(number, size, math.ceil(size / candidates_per_task), target, fan_out)
+        for number, size in sizes
+    )
+
+
+def _stage(
+    number: int | None, candidates: int, chunks: int, target: Target, fan_out: str
+) -> StagePlan:
+    steps = 1 if number is None else 2
+    # initialise and report
+    around = 2 if number is None else 0
+    if target == "kfp":
+        # Two pods for each step, a driver and its container; one driver for the stage, one for the
+        # loop, and three pods for each of its tasks; one driver for the whole pipeline.
+        fanned = 1 + 3 * chunks if fan_out == "loop" else 2
+        pods = 1 + 2 * steps + fanned + (2 * around + 1 if number is None else 0)
+    else:
+        pods = steps + around + (chunks if fan_out == "loop" else 1)
+    name = "baselines" if number is None else f"generation {number}"
+    return StagePlan(name, number, candidates, chunks, pods, chunks if fan_out == "job" else 0)
+
+
+def _workflow_bytes(
+    stages: Iterable[StagePlan], target: Target, fan_out: str, ir_bytes: int, config_bytes: int
+) -> int:
+    stages = tuple(stages)
+    pods = sum(stage.workflow_pods for stage in stages)
+    if target == "kfp":
+        # The configuration is an argument of the root's driver and one of the first step.
+        specification = ir_bytes + _KFP_TEMPLATE_BYTES + 2 * config_bytes
+        return specification + math.ceil(_KFP_STATUS_BYTES_PER_POD * pods)
+    # The list that a loop runs over is an output of one node and an input of another.
+    lists = sum(len(json.dumps(list(range(each.chunks)))) for each in stages)
+    status = _ARGO_STATUS_BYTES_PER_POD * pods + (2 * lists if fan_out == "loop" else 0)
+    return ir_bytes + config_bytes + status
+
+
+def _job_bytes(profile: ClusterProfile, stages: Iterable[StagePlan]) -> int:
+    """The Job of the largest stage when every second of its tasks is done: the longest list."""
+    largest = max(stages, key=lambda stage: stage.chunks)
+    stage = (
+        Stage.baselines() if largest.generation is None else Stage.generation(largest.generation)
+    )
+    work = Work("s3://" + "b" * 63 + "/" + "p" * 128, "r" * 63, stage, profile.candidates_per_task)
+    chunks = min(largest.chunks, COMPLETIONS_LIMIT)
+    job = build_job(profile, work, range(chunks), chunks)
+    done = sum(len(str(index)) + 1 for index in range(0, chunks, 2))
+    # The API server adds who changed what, and the status' other fields.
+    return len(json.dumps(job)) + done + 8_192
+
+
+def _quota(
+    profile: ClusterProfile, stages: Iterable[StagePlan], target: Target, fan_out: str
+) -> Quota:
+    """The baselines run beside generation 0, and later generations when they are done."""
+    by_size = {stage.generation: min(profile.parallelism, stage.chunks) for stage in stages}
+    baselines = by_size.pop(None)
+    workers = max(by_size.values()) + baselines
+    # One step in each of the two branches.
+    steps = 2
+    drivers = 0 if target == "argo" else 2 + (workers if fan_out == "loop" else 0)
+
+    def total(which: Literal["requests", "limits"], name: str) -> Decimal:
+        def of(pods: PodProfile) -> Decimal:
+            return amount(getattr(getattr(pods.resources, which), name))
+
+        driver = amount((_DRIVER if which == "requests" else _DRIVER_LIMITS)[name])
+        return workers * of(profile.workers) + steps * of(profile.steps) + drivers * driver
+
+    return Quota(
+        pods=workers + steps + drivers,
+        cpu_requests=total("requests", "cpu"),
+        memory_requests=total("requests", "memory"),
+        cpu_limits=total("limits", "cpu"),
+        memory_limits=total("limits", "memory"),
+        gpus=workers * profile.workers.resources.gpu + steps * profile.steps.resources.gpu,
+    )
+
+
+def _s3_requests(stage: StagePlan, fan_out: str) -> int:
+    """Requests of one stage on a store that nothing is reused from, without retries."""
+    lists = max(1, math.ceil(stage.candidates / _LISTED))
+    # Its chunk: the configuration and the candidates. Each candidate: is it there, does another
+    # run have it; write it for all runs; then again, found, and written for this run.
+    evaluate = 2 * stage.chunks + (4 + 2 * _WRITE) * stage.candidates
+    # Before and after the Job: the candidates, and a listing of the evaluations.
+    watch = 2 * (1 + lists) if fan_out == "job" else 0
+    # The report: is the stage there, its candidates, a listing, every evaluation.
+    report = 2 + lists + stage.candidates
+    if stage.generation is None:
+        # Propose: configuration, write, read.
+        return 2 + _WRITE + evaluate + watch + report
+    # Propose: is it there, configuration, write, read; later ones also read the population and
+    # the candidates of every generation before.
+    propose = 3 + _WRITE + (1 + stage.generation if stage.generation else 0)
+    # Select: is it there, configuration, candidates, listing, evaluations, population of before,
+    # write; then the population for its metrics, and once more for the report.
+    select = 5 + _WRITE + lists + stage.candidates + (1 if stage.generation else 0)
+    return propose + evaluate + watch + select + report
+
+
+def _rounds(profile: ClusterProfile) -> int:
+    """How many evaluations one pod makes one after another."""
+    text = profile.environment.literals.get(WORKERS_VARIABLE, "1")
+    at_a_time = int(text) if text.isdecimal() and int(text) else 1
+    return math.ceil(profile.candidates_per_task / at_a_time)
+
+
+def problems(plan: Plan, margin: float = 1.0) -> tuple[Problem, ...]:
+    """Everything that does not fit.
+
+    Args:
+        plan: The plan.
+        margin: By how much each limit is divided.
+    """
+    found = []
+
+    def check(what: str, number: int, limit: int, remedy: Callable[[], str]) -> None:
+        if number > limit / margin:
+            found.append(Problem(what, number, limit, remedy()))
+
+    largest = plan.largest
+    check(
+        f"the workflow of {len(plan.stages) - 1} generations, largest {largest.chunks:,} tasks, "
+        "in bytes",
+        plan.workflow_bytes,
+        WORKFLOW_LIMIT,
+        lambda: _smaller_workflow(plan),
+    )
+    check(
+        "the largest argument of a task in bytes",
+        plan.argument_bytes,
+        ARGUMENT_LIMIT,
+        lambda: "raise candidates_per_task, choose fan_out: job, or shorten the configuration",
+    )
+    check(
+        "the Job object in bytes",
+        plan.job_bytes,
+        OBJECT_LIMIT,
+        lambda: "raise candidates_per_task, or shorten environment and annotations of the profile",
+    )
+    tasks = largest.chunks if plan.fan_out == "job" else 0
+    if tasks > COMPLETIONS_LIMIT:
+        least = math.ceil(largest.candidates / COMPLETIONS_LIMIT)
+        check(
+            f"tasks of {largest.name} in one Job",
+            tasks,
+            COMPLETIONS_LIMIT,
+            lambda: f"raise candidates_per_task to at least {least}",
+        )
+    seconds = math.ceil(plan.evaluation_seconds or 0)
+    if seconds > plan.timeout_seconds:
+        found.append(
+            Problem(
+                "seconds that the tasks of one pod may take by protocol.timeout_seconds",
+                seconds,
+                plan.timeout_seconds,
+                f"raise workers.timeout_seconds to at least {seconds + 600}, or lower "
+                "candidates_per_task",
+            )
+        )
+    return tuple(found)
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse a plan that cannot fit.
+
+    Raises:
+        InputError: with the number, the limit and what to change.
+    """
+    found = problems(plan)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise InputError(f"this search does not fit: {found[0]}{more}")
+
+
+def _smaller_workflow(plan: Plan) -> str:
+    """What makes the workflow fit."""
+    if plan.fan_out == "loop":
+        size = _fitting_size(plan)
+        raised = "" if size is None else f", or candidates_per_task to at least {size}"
+        return f"set fan_out to job{raised}"
+    # What leaving out one generation saves at least.
+    saved = 500 + (
+        _KFP_STATUS_BYTES_PER_POD if plan.target == "kfp" else _ARGO_STATUS_BYTES_PER_POD
+    ) * min(stage.workflow_pods for stage in plan.stages)
+    too_many = math.ceil((plan.workflow_bytes - WORKFLOW_LIMIT) / saved)
+    fit = len(plan.stages) - 2 - too_many
+    elsewhere = (
+        ", or use Argo without KFP, which keeps less of each step" if plan.target == "kfp" else ""
+    )
+    return f"lower search.generations to {max(0, fit)}{elsewhere}"
+
+
+def _fitting_size(plan: Plan) -> int | None:
+    """The least chunk size with which a loop fits."""
+    bytes_per_pod = (
+        _KFP_STATUS_BYTES_PER_POD if plan.target == "kfp" else _ARGO_STATUS_BYTES_PER_POD
+    )
+    now = sum(stage.workflow_pods for stage in plan.stages)
+    rest = plan.workflow_bytes - bytes_per_pod * now
+
+    def fits(size: int) -> bool:
+        stages = [
+            _stage(
+                each.generation,
+                each.candidates,
+                math.ceil(each.candidates / size),
+                plan.target,
+                "loop",
+            )
+            for each in plan.stages
+        ]
+        pods = sum(stage.workflow_pods for stage in stages)
+        return rest + bytes_per_pod * pods <= WORKFLOW_LIMIT
+
+    low, high = plan.candidates_per_task, plan.largest.candidates
+    if not fits(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle + 1, high)
+    return low
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan as a table for people."""
+    quota = plan.quota
+    largest = plan.largest
+    fan_out = {
+        "loop": f"{plan.target.upper()}'s own loop",
+        "job": "one Indexed Job a stage",
+    }[plan.fan_out]
+    rows = [
+        ("fan-out", fan_out, ""),
+        ("evaluations", f"{plan.candidates:,}", ""),
+        ("tasks of the largest stage", f"{largest.chunks:,} ({largest.name})", ""),
+        ("pods of the largest stage", f"{largest.workflow_pods + largest.job_pods:,}", ""),
+        ("pods of the whole run", f"{plan.pods:,}", ""),
+        ("compiled pipeline", _bytes(plan.ir_bytes), ""),
+        ("workflow at its end", _bytes(plan.workflow_bytes), _bytes(WORKFLOW_LIMIT)),
+        ("largest argument", _bytes(plan.argument_bytes), _bytes(ARGUMENT_LIMIT)),
+    ]
+    if plan.fan_out == "job":
+        rows.append(("largest Job object", _bytes(plan.job_bytes), _bytes(OBJECT_LIMIT)))
+    rows += [
+        ("quota: pods", f"{quota.pods:,}", ""),
+        (
+            "quota: requests",
+            f"{cores(quota.cpu_requests)} CPU, {memory(quota.memory_requests)}",
+            "",
+        ),
+        ("quota: limits", f"{cores(quota.cpu_limits)} CPU, {memory(quota.memory_limits)}", ""),
+        *([("quota: GPUs", f"{quota.gpus:,}", "")] if quota.gpus else []),
+        ("S3 requests", f"{plan.s3_requests:,}", ""),
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(
+        f"{what:<{widths[0]}}  {number:>{widths[1]}}{f'  of {limit}' if limit else ''}".rstrip()
+        for what, number, limit in rows
+    )
+
+
+def with_fan_out(profile: ClusterProfile, plan: Plan) -> ClusterProfile:
+    """The profile with the fan-out that was planned in place of ``auto``."""
+    return profile.model_copy(update={"fan_out": plan.fan_out})
+
+
+def _bytes(number: int) -> str:
+    return f"{number / 1024:,.1f} KiB"

@@ -1,0 +1,256 @@
+"""What a search will ask of a cluster: the counts, the refusals and their remedies."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_run
+import yaml
+from click.testing import CliRunner
+
+from evoptim import steps
+from evoptim.cli.main import main
+from evoptim.config import RunConfig
+from evoptim.config.reading import read_config
+from evoptim.errors import InputError
+from evoptim.store import Stage
+from evoptim.store.local import LocalStore
+from pipelines import compile_search
+from pipelines.preflight import (
+    WORKFLOW_LIMIT,
+    check_plan,
+    make_plan,
+    plan_text,
+    problems,
+    with_fan_out,
+)
+from pipelines.profile import ClusterProfile
+from pipelines.profile_reading import read_profile
+
+
+def config(**changes: Any) -> RunConfig:
+    named = {f"search.{name}": value for name, value in changes.items()}
+    return read_config(settings={"search.initial": 40, **named})
+
+
+# For what does not depend on the pipeline: to compile one takes seconds under pytest, because kfp
+# looks through the whole stack of callers for each task.
+COMPILED = "x" * 40_000
+
+
+def profile(**settings: Any) -> ClusterProfile:
+    return read_profile(settings=settings)
+
+
+@pytest.mark.parametrize("fan_out", ["loop", "job"])
+def test_the_size_of_the_pipeline_is_that_of_the_compiled_one(fan_out: str) -> None:
+    asked = config(generations=3)
+    plan = make_plan(asked, profile(fan_out=fan_out))
+    text = compile_search(3, profile=profile(fan_out=fan_out), fan_out=fan_out)
+    # The profile that a Job's task carries says "job" either way.
+    assert plan.ir_bytes == len(text.encode())
+
+
+def test_pods_of_a_loop_are_three_for_each_task_and_six_around_them() -> None:
+    plan = make_plan(config(initial=40, generations=0), profile(fan_out="loop"))
+    by_name = {stage.name: stage for stage in plan.stages}
+    assert by_name["generation 0"].workflow_pods == 3 * 40 + 6
+    assert plan.pods == sum(stage.workflow_pods for stage in plan.stages)
+    assert all(stage.job_pods == 0 for stage in plan.stages)
+
+
+def test_a_job_adds_seven_pods_to_the_workflow_whatever_it_holds() -> None:
+    small, large = (
+        make_plan(config(initial=size, generations=2), profile(fan_out="job"))
+        for size in (40, 40_000)
+    )
+    assert [stage.workflow_pods for stage in small.stages][1:] == [7, 7, 7]
+    assert small.workflow_bytes == pytest.approx(large.workflow_bytes, abs=100)
+    assert large.stages[1].job_pods == 40_000
+
+
+def test_pods_are_those_that_the_compiled_pipeline_starts() -> None:
+    """Walks the IR as KFP's drivers do, each loop being run once for each of its chunks."""
+    asked = read_config(
+        settings={
+            "search.initial": 10,
+            "search.particles": 3,
+            "search.children": 2,
+            "search.generations": 2,
+            "baselines": ["sgd", "adam"],
+        }
+    )
+    for fan_out in ("loop", "job"):
+        how = profile(fan_out=fan_out, candidates_per_task=3)
+        ir, _ = yaml.safe_load_all(compile_search(2, profile=how, fan_out=fan_out))
+        plan = make_plan(asked, how)
+        chunks = iter([stage.chunks for stage in plan.stages])
+
+        def pods(component: dict[str, Any], ir: Any = ir, chunks: Any = chunks) -> int:
+            if "executorLabel" in component:
+                return 2
+            count = 1
+            for _, task in sorted(component["dag"]["tasks"].items()):
+                inner = ir["components"][task["componentRef"]["name"]]
+                if "parameterIterator" in task:
+                    count += 1 + next(chunks) * pods(inner)
+                else:
+                    count += pods(inner)
+            return count
+
+        assert plan.pods - sum(stage.job_pods for stage in plan.stages) == pods(ir["root"])
+
+
+def test_a_small_search_is_a_loop_and_a_large_one_a_job() -> None:
+    assert make_plan(config(initial=20, generations=1), profile()).fan_out == "loop"
+    large = make_plan(config(initial=10_000, generations=1), profile())
+    assert large.fan_out == "job"
+    assert problems(large) == ()
+    assert with_fan_out(profile(), large).fan_out == "job"
+
+
+def test_a_loop_that_cannot_fit_is_refused_with_a_remedy_that_works() -> None:
+    asked = config(initial=600, generations=0)
+    plan = make_plan(asked, profile(fan_out="loop"))
+    with pytest.raises(InputError, match=r"exceeds the limit of 1,048,576: set fan_out to job, or"):
+        check_plan(plan)
+    (problem, *_) = problems(plan)
+    found = re.search(r"candidates_per_task to at least (\d+)", problem.remedy)
+    assert found
+    size = int(found[1])
+    assert problems(make_plan(asked, profile(fan_out="loop", candidates_per_task=size))) == ()
+    smaller = make_plan(asked, profile(fan_out="loop", candidates_per_task=size - 1))
+    assert smaller.workflow_bytes > WORKFLOW_LIMIT
+    assert problems(make_plan(asked, profile(fan_out="job"))) == ()
+
+
+@pytest.mark.slow
+def test_too_many_generations_are_refused_with_a_remedy_that_works() -> None:
+    with pytest.raises(InputError, match=r"lower search\.generations to \d+") as refusal:
+        check_plan(make_plan(config(generations=170), profile(fan_out="job")))
+    found = re.search(r"search\.generations to (\d+)", str(refusal.value))
+    assert found
+    assert 100 < int(found[1]) < 170
+    check_plan(make_plan(config(generations=int(found[1])), profile(fan_out="job")))
+
+
+def test_a_pod_that_is_ended_before_its_evaluations_may_end_is_refused() -> None:
+    asked = read_config(settings={"protocol.timeout_seconds": 3600.0})
+    check_plan(make_plan(asked, profile(candidates_per_task=6), compiled=COMPILED))
+    with pytest.raises(
+        InputError, match=r"25,200 exceeds the limit of 21,600: raise workers\.time"
+    ):
+        check_plan(make_plan(asked, profile(candidates_per_task=7), compiled=COMPILED))
+    two_at_a_time = {"candidates_per_task": 7, "environment.literals": {"EVOPTIM_WORKERS": "2"}}
+    check_plan(make_plan(asked, read_profile(settings=two_at_a_time), compiled=COMPILED))
+
+
+def test_an_argument_that_no_process_can_take_is_refused() -> None:
+    # 40,000 chunk numbers in one list.
+    plan = make_plan(
+        config(initial=40_000, generations=0), profile(fan_out="loop"), compiled=COMPILED
+    )
+    assert plan.argument_bytes > 128 * 1024
+    assert any("argument" in problem.what for problem in problems(plan))
+
+
+def test_quota_counts_what_runs_at_a_time() -> None:
+    asked = read_config(settings={"search.initial": 40, "baselines": ["sgd", "adam"]})
+    how = profile(**{"fan_out": "job", "parallelism": 16, "workers.resources.gpu": 1})
+    quota = make_plan(asked, how, compiled=COMPILED).quota
+    # 16 of generation 0 and the 2 baselines beside it; 2 steps; their 2 drivers.
+    assert (quota.pods, quota.gpus) == (16 + 2 + 2 + 2, 18)
+    assert float(quota.cpu_requests) == 18 * 1 + 2 * 0.25 + 2 * 0.1
+    assert quota.memory_limits == (18 * 2 + 2 * 4) * 2**30 + 2 * 512 * 2**20
+    loop = make_plan(asked, how.model_copy(update={"fan_out": "loop"}), compiled=COMPILED).quota
+    assert loop.pods == quota.pods + 18
+
+
+def test_argo_keeps_less_of_each_task() -> None:
+    asked = config(initial=3_000, generations=1)
+    plan = make_plan(asked, profile(fan_out="loop"), "argo", compiled="x" * 20_000)
+    assert (plan.ir_bytes, problems(plan)) == (20_000, ())
+    assert plan.stages[1].workflow_pods == 3_000 + 2
+    kfp = make_plan(asked, profile(fan_out="loop"), compiled=COMPILED)
+    assert problems(kfp) != ()
+
+
+def test_the_table_can_be_read() -> None:
+    text = plan_text(
+        make_plan(
+            config(), profile(fan_out="job", **{"workers.resources.gpu": 1}), compiled=COMPILED
+        )
+    )
+    lines = text.splitlines()
+    assert lines[0].split() == ["fan-out", "one", "Indexed", "Job", "a", "stage"]
+    assert any(
+        re.match(r"workflow at its end +[\d.]+ KiB  of 1,024\.0 KiB$", line) for line in lines
+    )
+    assert any(re.match(r"quota: GPUs +14$", line) for line in lines)
+
+
+def test_store_requests_are_those_that_the_steps_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_cache: None
+) -> None:
+    """Both stores take the same requests: LocalStore asks before it writes, as S3 does."""
+    calls: Counter[str] = Counter()
+
+    def counted(verb: str, original: Any) -> Any:
+        def call(*given: Any) -> Any:
+            calls[verb] += 1
+            return original(*given)
+
+        return call
+
+    for verb in ("put", "get", "exists", "list"):
+        monkeypatch.setattr(LocalStore, verb, counted(verb, getattr(LocalStore, verb)))
+    asked = tiny_run.tiny_config()
+    store = str(tmp_path)
+    steps.initialise(store, "tiny", asked.model_dump_json())
+
+    def evaluated(stage: Stage, chunks: list[int]) -> None:
+        steps.missing_chunks(store, "tiny", stage, 3)
+        for chunk in chunks:
+            if stage.number is None:
+                steps.evaluate_baselines(store, "tiny", chunk, 3)
+            else:
+                steps.evaluate(store, "tiny", stage.number, chunk, 3)
+        steps.missing_chunks(store, "tiny", stage, 3)
+
+    evaluated(Stage.baselines(), steps.propose_baselines(store, "tiny", 3))
+    for number in (0, 1):
+        evaluated(Stage.generation(number), steps.propose(store, "tiny", number, 3))
+        steps.select(store, "tiny", number)
+        steps.population_metrics(store, "tiny", number)
+    steps.report(store, "tiny")
+    steps.champion(store, "tiny")
+    steps.summary(store, "tiny")
+    how = profile(fan_out="job", candidates_per_task=3)
+    plan = make_plan(asked, how, compiled=COMPILED)
+    assert plan.s3_requests == pytest.approx(sum(calls.values()), rel=0.05), calls
+
+
+def test_the_command_prints_the_plan_and_refuses_what_cannot_fit(tmp_path: Path) -> None:
+    path, output = tmp_path / "profile.yaml", tmp_path / "search.yaml"
+    run = CliRunner()
+    printed = run.invoke(main, ["compile", "--print-profile"])
+    path.write_text(printed.stdout)
+    command = ["compile", "--profile", str(path), "-o", str(output)]
+    command += ["--set", "search.generations=0"]
+    result = run.invoke(main, [*command, "--image", "registry.example/evoptim:9"])
+    assert result.exit_code == 0, result.output
+    assert "quota: requests" in result.stderr
+    assert "registry.example/evoptim:9" in output.read_text()
+    path.write_text("fan_out: loop")
+    output.unlink()
+    result = run.invoke(main, [*command, "--set", "search.initial=5000"])
+    assert result.exit_code == 2
+    assert "this search does not fit" in result.stderr
+    assert not output.exists()
+    missing = run.invoke(main, ["compile", "--profile", str(tmp_path / "none.yaml")])
+    assert missing.exit_code == 2
+    assert "cannot be read: No such file" in missing.stderr
