@@ -20,8 +20,8 @@ help:  ## List the targets
 search: $(STAMP)  ## Evolve optimizers here: sets up, searches for minutes, prints a table and a report
 	$(BIN)/evoptim search
 
-test: $(STAMP)  ## Run the default tests (minutes)
-	$(BIN)/pytest
+test: $(STAMP)  ## Run the default tests (minutes), one process a core
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-slow: $(STAMP)  ## Run the slow tests only
 	$(BIN)/pytest -m slow

@@ -312,5 +312,6 @@ def test_two_searches_of_one_run_at_a_time_share_the_work(
 
 
 def test_the_library_offers_every_verb() -> None:
-    for name in library.__all__:
+    assert callable(library.zoo.create)
+    for name in set(library.__all__) - {"zoo"}:
         assert callable(getattr(library, name))
