@@ -283,7 +283,8 @@ def test_the_number_of_workers_changes_nothing(finished: Finished, tmp_path: Pat
     assert records(tmp_path / "evoptim-store") == records(finished.store)
     # No terminal: a plain line now and then.
     assert all(
-        re.match(r"(starting|baselines|generation \d): ", line) for line in lines(done.stderr)
+        re.match(r"(starting|baselines|generation \d|writing the report): ", line)
+        for line in lines(done.stderr)
     )
 
 
