@@ -82,7 +82,7 @@ def components(given: Given, admin: Cluster) -> tuple[str, ...]:
 def manifests(
     given: Given, components: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Object]:
-    """The manifests for the namespace under test, as docs/manifests.md tells users to change them."""
+    """The manifests for the namespace under test, changed as docs/manifests.md tells users."""
     if command() is None:
         pytest.skip("neither kubectl nor kustomize is installed, which render the manifests")
     folder = tmp_path_factory.mktemp("manifests") / "manifests"
@@ -127,8 +127,14 @@ def kustomization(given: Given, components: tuple[str, ...]) -> Object:
 @pytest.fixture(scope="session")
 def applied(given: Given, admin: Cluster, manifests: list[Object]) -> Iterator[list[Object]]:
     """The manifests in the cluster; a namespace that the tests made goes when they end."""
-    before = read(admin, f"/api/v1/namespaces/{given.namespace}")
-    new = before is None
+    path = f"/api/v1/namespaces/{given.namespace}"
+    # Tests that ended a moment ago may still be taking theirs away.
+    wait_for(
+        lambda: "deletionTimestamp" not in (read(admin, path) or {}).get("metadata", {}),
+        f"the end of the former namespace {given.namespace}",
+        300.0,
+    )
+    new = read(admin, path) is None
     _check_may_write(admin, given)
     made = [each for each in manifests if each["kind"] == "PriorityClass"]
     made = [each for each in made if read(admin, _path(admin, each)) is None]
@@ -142,7 +148,7 @@ def applied(given: Given, admin: Cluster, manifests: list[Object]) -> Iterator[l
     finally:
         if new:
             with absent_is_fine():
-                admin.request("DELETE", f"/api/v1/namespaces/{given.namespace}")
+                admin.request("DELETE", path)
             for each in made:
                 quietly(lambda each=each: admin.request("DELETE", _path(admin, each)))
 
@@ -303,7 +309,7 @@ def _start_store(namespace: Namespace) -> str:
 
 @pytest.fixture(scope="session")
 def expected(namespace: Namespace) -> dict[int, bytes]:
-    """The archives of local runs by their seed: ``evoptim search`` in one pod, in a folder of it."""
+    """The archives of local runs by seed: ``evoptim search`` in one pod, in a folder of it."""
     found = {}
     for seed in (0, 1):
         shown = {"show": f"runs/{RUN}/{ARCHIVE}", "store": "/tmp/store"}

@@ -298,6 +298,11 @@ class Namespace:
         for name in self.pods_made:
             self.remove(self.path("pods", name), 0)
         self.pods_made.clear()
+        wait_for(
+            lambda: not self.list(self.jobs_path(), **{"app.kubernetes.io/name": "evoptim"}),
+            "the end of all Jobs",
+            120.0,
+        )
 
 
 def token_cluster(namespace: Namespace, account: str) -> Cluster:

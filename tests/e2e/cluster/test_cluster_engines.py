@@ -15,6 +15,7 @@ from given_cluster import Given, Namespace, apply, collection, has_api, quietly,
 from manifest_checks.rendering import MANIFESTS, objects, render
 
 from evoptim.verbs.compiling import compile_for_cluster
+from pipelines.argo import as_parameter
 from pipelines.profile import ClusterProfile
 from pipelines.submit import ArgoEngine, KfpEngine, Package, Submission, Target, engine_name
 from pipelines.submit.argo import read_workflow
@@ -87,7 +88,10 @@ def test_the_workflow_template_runs_a_search(
         each["metadata"]["namespace"] = namespace.name
         apply(namespace.cluster, each)
     (template,) = (each for each in templates if each["kind"] == "WorkflowTemplate")
-    parameters = [{"name": name, "value": str(value)} for name, value in compiled.arguments.items()]
+    parameters = [
+        {"name": name, "value": as_parameter(str(value))}
+        for name, value in compiled.arguments.items()
+    ]
     path = namespace.path("workflows", api=WORKFLOWS)
     labels = {"app.kubernetes.io/name": "evoptim"}
     workflow = {

@@ -102,7 +102,7 @@ FORBIDDEN: dict[str, Callable[[Namespace, Cluster], object]] = {
 
 @pytest.mark.parametrize("what", FORBIDDEN)
 def test_a_forbidden_verb_is_forbidden(namespace: Namespace, search: Cluster, what: str) -> None:
-    with pytest.raises(ForbiddenError, match="evoptim-search.*cannot|forbidden"):
+    with pytest.raises(ForbiddenError, match=r'evoptim-search" cannot'):
         FORBIDDEN[what](namespace, search)
 
 

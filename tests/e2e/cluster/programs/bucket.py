@@ -1,7 +1,7 @@
 """A bucket in memory: the part of S3 that evoptim's store uses, for clusters that have none.
 
-A tool of the tests. It needs nothing but Python, so that the worker's own image can run it, and lets
-anybody in: what keeps others out is the network policy around it.
+A tool of the tests. It needs nothing but Python, so that the worker's own image can run it, and
+lets anybody in: what keeps others out is the network policy around it.
 """
 
 import hashlib
