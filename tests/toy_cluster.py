@@ -498,9 +498,11 @@ class _Handler(BaseHTTPRequestHandler):
             for each in items:
                 if int(each["metadata"]["resourceVersion"]) > seen:
                     seen = int(each["metadata"]["resourceVersion"])
-                    self.wfile.write(json.dumps({"type": "MODIFIED", "object": each}).encode())
-                    self.wfile.write(b"\n")
-                    self.wfile.flush()
+                    line = json.dumps({"type": "MODIFIED", "object": each}).encode() + b"\n"
+                    # Whoever watched may have been killed.
+                    with suppress(ConnectionError):
+                        self.wfile.write(line)
+                        self.wfile.flush()
             if not items:
                 break
             time.sleep(0.1)

@@ -102,7 +102,7 @@ def test_what_a_worker_without_memory_leaves_out_is_counted_as_failed(
 
     log = namespace.run_session(RUN, *start(store), fanout(store, 0, profile), select(store, 0))
     assert "OOMKilled" in log
-    assert "1 of 3 chunks of generation 0 have no evaluations" in log
+    assert "1 of 3 chunks of generations/000 have no evaluations" in log
     assert "selection counts them as failed" in log
 
     folder = "/tmp/store"
@@ -125,8 +125,8 @@ def test_a_watching_step_that_was_killed_adopts_its_job(
         *rest(store, profile, config_of()),
     )
     assert session.KILLED in log
-    assert log.count("generation 0: created the Job") == 1
-    assert "generation 0: adopted the Job" in log
+    assert log.count("generations/000: created the Job") == 1
+    assert "generations/000: adopted the Job" in log
     assert len(namespace.jobs(store, RUN)) == 3
     assert archive(namespace, store) == expected[0]
 
@@ -174,7 +174,7 @@ def test_a_job_that_is_deleted_under_its_watcher_is_made_anew(
     namespace.worker_at_work(job, pod)
     namespace.remove(namespace.jobs_path(job["metadata"]["name"]))
     log = namespace.finish(pod)
-    assert "generation 0: the Job" in log
+    assert "generations/000: the Job" in log
     assert "was deleted" in log
-    assert log.count("generation 0: created the Job") == 2
+    assert log.count("generations/000: created the Job") == 2
     assert archive(namespace, store) == expected[0]

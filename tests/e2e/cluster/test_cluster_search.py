@@ -29,7 +29,7 @@ def test_a_search_leaves_the_archive_of_a_local_run(
     profile = namespace.profile()
     pod = namespace.start_session(RUN, *whole(store, profile, config_of()))
     log = namespace.finish(pod)
-    for stage in ("generation 0", "generation 1", "baselines"):
+    for stage in ("generations/000", "generations/001", "baselines"):
         assert f"{stage}: created the Job" in log, log[-4000:]
     assert archive(namespace, store) == expected[0]
 
