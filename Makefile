@@ -12,10 +12,10 @@ INSTALL_VENV = { echo "installing $(VENV_PACKAGE)" && $(AS_ROOT) apt-get update 
 
 .DEFAULT_GOAL := help
 .PHONY: help search test test-slow test-all lint format golden benchmarks gallery wheel images \
-	image-cpu image-cuda clean
+	image-cpu image-cuda e2e clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 search: $(STAMP)  ## Evolve optimizers here: sets up, searches for minutes, prints a table and a report
 	$(BIN)/evoptim search
@@ -67,6 +67,11 @@ image-cpu:
 
 image-cuda:
 	$(BUILD_IMAGE) --build-arg TORCH_INDEX= --tag $(IMAGE)-cuda .
+
+NAMESPACE ?= evoptim-e2e
+e2e: $(STAMP)  ## Test a cluster: KUBECONFIG=... IMAGE=... NAMESPACE=... [STORE=s3://...] [KFP_ENDPOINT=...]
+	KUBECONFIG="$(KUBECONFIG)" IMAGE="$(IMAGE)" NAMESPACE="$(NAMESPACE)" STORE="$(STORE)" \
+		KFP_ENDPOINT="$(KFP_ENDPOINT)" $(BIN)/pytest -v -rs -m cluster tests/e2e/cluster
 
 clean:  ## Remove what was built; runs stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

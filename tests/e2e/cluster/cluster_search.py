@@ -1,0 +1,113 @@
+"""The steps of a small search as sessions of pods run them, and what they are to leave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tiny_run import SETTINGS, tiny_config
+
+from evoptim.config import RunConfig
+from pipelines.profile import ClusterProfile
+
+Object = dict[str, Any]
+
+RUN = "e2e"
+ARCHIVE = "report/archive.json"
+SIZE = 2
+"""Candidates a task."""
+
+
+def initialise(store: str, config: RunConfig) -> Object:
+    """The step that writes the configuration."""
+    return _step("initialise", store, "--config", config.model_dump_json())
+
+
+def propose(store: str, number: int) -> Object:
+    """The step that writes the candidates of a generation."""
+    return _step("propose", store, *_generation(number), *_size())
+
+
+def fanout(store: str, number: int, profile: ClusterProfile, kill_at: str | None = None) -> Object:
+    """The step that evaluates a generation in a Job, killed as soon as it says something."""
+    step = {"run": fanout_arguments(store, number, profile)}
+    return step if kill_at is None else {**step, "kill at": kill_at}
+
+
+def fanout_arguments(store: str, number: int, profile: ClusterProfile) -> list[str]:
+    """What follows ``evoptim`` in the pod that watches a generation's Job."""
+    told = ("--profile-json", profile.canonical_json())
+    found: list[str] = _step("evaluate-fanout", store, *_generation(number), *_size(), *told)["run"]
+    return found
+
+
+def baselines(store: str, profile: ClusterProfile) -> list[Object]:
+    """The steps that evaluate the baselines in a Job."""
+    told = ("--profile-json", profile.canonical_json())
+    return [
+        _step("propose-baselines", store, *_size()),
+        _step("evaluate-baselines-fanout", store, *_size(), *told),
+    ]
+
+
+def evaluate_here(store: str, number: int, chunk: int) -> Object:
+    """The step that evaluates one chunk in the session's own pod."""
+    return _step("evaluate", store, *_generation(number), "--chunk", str(chunk), *_size())
+
+
+def select(store: str, number: int) -> Object:
+    """The step that writes the population."""
+    return _step("select", store, *_generation(number))
+
+
+def report(store: str) -> Object:
+    """The step that writes the report."""
+    return _step("report", store)
+
+
+def generation(store: str, number: int, profile: ClusterProfile) -> list[Object]:
+    """All steps of a generation."""
+    return [propose(store, number), fanout(store, number, profile), select(store, number)]
+
+
+def rest(store: str, profile: ClusterProfile, config: RunConfig, first: int = 0) -> list[Object]:
+    """All steps of a search from this generation on."""
+    numbers = range(first, config.search.generations + 1)
+    steps = [step for number in numbers for step in generation(store, number, profile)]
+    return [*steps, *baselines(store, profile), report(store)]
+
+
+def whole(store: str, profile: ClusterProfile, config: RunConfig) -> list[Object]:
+    """All steps of a search."""
+    return [initialise(store, config), *rest(store, profile, config)]
+
+
+def local_search(folder: Path | str, seed: int = 0) -> list[str]:
+    """``evoptim search``: the same search as a user runs it on one machine."""
+    settings = {**SETTINGS, "seed": seed}
+    pairs = [
+        part for name, value in settings.items() for part in ("--set", f"{name}={_text(value)}")
+    ]
+    return ["search", "--store", str(folder), "--run", RUN, "--workers", "1", *pairs]
+
+
+def config_of(seed: int = 0, **changes: Any) -> RunConfig:
+    """The configuration of the same search."""
+    return tiny_config(seed=seed, **changes)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _step(name: str, store: str, *more: str) -> Object:
+    return {"run": ["step", name, "--store", store, "--run", RUN, *more]}
+
+
+def _generation(number: int) -> tuple[str, str]:
+    return ("--generation", str(number))
+
+
+def _size() -> tuple[str, str]:
+    return ("--candidates-per-task", str(SIZE))
