@@ -126,6 +126,8 @@ class Opt1(_TwoReadings):
     z = 1e-5 w - (0.05 g² + 0.95 ŝ), which a genome expresses. No decays.
 
     State: two tensors per weight tensor (v, s). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
@@ -140,6 +142,8 @@ class Opt2(_Genome):
     """u = q + softsign(1e-5 w / sqrt(1 + z²)), z = 1e-5 w - (0.05 g² + 0.95 ŝ). No decays.
 
     State: two tensors per weight tensor (v, s). Rates: 0.5 to 2.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     plain = decayed = f"None ~ ({_Q})+({_BOUNDED}/(1+|{_BOUNDED}|))"
@@ -152,6 +156,8 @@ class Opt3(_TwoReadings):
     ``reading="intended"`` of g³, as the term beside it, which a genome expresses. No decays.
 
     State: two tensors per weight tensor (v, squares; intended: v, l). Rates: 0.5 to 2.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
@@ -174,6 +180,8 @@ class Opt4(RuleOptimizer):
     of A of the step before.
 
     State: one tensor per weight tensor (v). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     def __init__(
@@ -211,6 +219,8 @@ class Opt5(_Written):
     """u = q / clip(2, exp(v̂)); with ``decay`` the rate is multiplied by evolved schedule 0.
 
     Without decay it is a genome. State: one tensor per weight tensor (v). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
@@ -223,6 +233,8 @@ class Opt6(_Written):
     """u = q / |A exp(1e-4 w)|, A = 1; with ``decay`` A = 1 - tanh²(a4) and evolved schedule 0.
 
     Without decay it is a genome. State: one tensor per weight tensor (v). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
@@ -238,6 +250,8 @@ class Opt7(_Genome):
     """u = tanh(A arcsinh(q)), A = 1; with ``decay`` A = max(a6, a10).
 
     State: one tensor per weight tensor (v). Rates: 1 to 2, with decay 0.5 to 2.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     plain = f"None ~ tanh(arcsinh({_Q}))"
@@ -248,6 +262,8 @@ class Opt8(_Genome):
     """u = arcsinh(A arcsinh(q)), A = 1; with ``decay`` A = max(a6, a10).
 
     State: one tensor per weight tensor (v). Rates: 1 to 2, with decay 0.5 to 2.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     plain = f"None ~ arcsinh(arcsinh({_Q}))"
@@ -261,6 +277,8 @@ class Opt9(_TwoReadings):
     Nesterov, w <- w + m - η u, with which it was found and which a genome expresses.
 
     State: two tensors per weight tensor (s, momentum). Rates: about 0.2, with decay 0.1 to 0.2.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
@@ -283,6 +301,8 @@ class Opt10(_TwoReadings):
     ``reading`` as :class:`Opt9`.
 
     State: one tensor per weight tensor (momentum). Rates: 0.5 to 1, with decay 0.5 to 2.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
@@ -302,6 +322,8 @@ class AdamClip0(_Written):
     """u = clip(v̂, sqrt(ŝ) + 1e-7): Adam's bound without its division. No decays.
 
     State: two tensors per weight tensor (v, s). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
@@ -313,6 +335,8 @@ class AdamClip1(_Genome):
     """u = clip(v̂, |ln(ŝ + 1e-7)|). No decays.
 
     State: two tensors per weight tensor (v, s). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     plain = decayed = "None ~ clip(v hat, ln(|s hat|))"
@@ -322,6 +346,8 @@ class AdamClip2(_Genome):
     """u = clip(v̂, sqrt|ln(ŝ + 1e-7)|). No decays.
 
     State: two tensors per weight tensor (v, s). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     plain = decayed = "None ~ clip(v hat, sqrt(|ln(|s hat|)|))"
@@ -333,6 +359,8 @@ class AdamClip3(_Genome):
     The published program adds 1e-7 to ŝ, which σ, at least 1/2, does not show in float32.
 
     State: two tensors per weight tensor (v, s). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     plain = decayed = "None ~ clip(v hat, sig(s hat))"
@@ -342,6 +370,8 @@ class AdamClip4(_Written):
     """As :class:`AdamClip0`, then divided by its L2 norm over the tensor where that exceeds 1.
 
     No decays. State: two tensors per weight tensor (v, s). Rates: 0.5 to 1.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
@@ -356,6 +386,8 @@ class PowerSign(_Genome):
     with base e, as they recommend, and their linear internal decay.
 
     State: one tensor per weight tensor (v). Rates: 0.1 to 0.2.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     plain = "None ~ (g)*(exp((sign(g))*(sign(v hat))))"
@@ -369,6 +401,8 @@ class AddSign(_Genome):
     with alpha 1 and their linear internal decay.
 
     State: one tensor per weight tensor (v). Rates: 0.1 to 0.2.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     plain = "None ~ (g)*((1)+((sign(g))*(sign(v hat))))"
@@ -382,6 +416,8 @@ class Lion(_Written):
     use decoupled weight decay (``decoupled_weight_decay=True``), three to ten times AdamW's.
 
     State: one tensor per weight tensor (m). Rates: about 0.001.
+
+    Past ``total_steps`` the last values of schedule and decays hold, with one warning.
     """
 
     @staticmethod
