@@ -70,7 +70,7 @@ class Traced:
         first = next(each for each in args if isinstance(each, Traced))
         row = _FUNCTIONS.get(function)
         if row is None:
-            raise NotImplementedError(f"no elementary operation for {function}")
+            raise TypeError(f"no elementary operation for {function}")
         return row(first.graph, *args, **(kwargs or {}))
 
     def _unary(self, name: OperationName) -> Traced:
