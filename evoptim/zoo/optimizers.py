@@ -25,6 +25,7 @@ Source: Morgan & Hougen, arXiv 2404.06679, unless a class names another.
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
@@ -81,8 +82,9 @@ class _Written(RuleOptimizer):
         super().__init__(params, self.equation(decay), lr=lr, **options)
 
     @staticmethod
+    @abstractmethod
     def equation(decay: bool) -> Formula:
-        raise NotImplementedError
+        """What it computes, with or without its decays."""
 
 
 class _TwoReadings(RuleOptimizer):
@@ -101,8 +103,9 @@ class _TwoReadings(RuleOptimizer):
         super().__init__(params, self.equation(decay, reading), lr=lr, **options)
 
     @staticmethod
+    @abstractmethod
     def equation(decay: bool, reading: Reading) -> Formula:
-        raise NotImplementedError
+        """What it computes, with or without its decays, in either reading."""
 
 
 def _check_reading(reading: object) -> None:
