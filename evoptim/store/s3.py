@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,9 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from random import SystemRandom
 from typing import Any, Final, TypeVar
+
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from evoptim.errors import EvoptimError, InputError
 from evoptim.store.base import (
@@ -27,6 +31,7 @@ from evoptim.store.s3_errors import (
     CONFLICT,
     FAILURES,
     NOT_FOUND,
+    BrokenContentError,
     code_of,
     explain,
 )
@@ -35,6 +40,8 @@ T = TypeVar("T")
 
 _URL: Final = re.compile(r"s3://(?P<bucket>[^/]*)/?(?P<prefix>.*?)/?", re.DOTALL)
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_DIGEST: Final = "sha256"
+"""Under which name the user metadata of an object hold the digest of its content."""
 _TRIES: Final = 6
 _LONGEST_PAUSE: Final = 2.0
 
@@ -84,11 +91,18 @@ class S3Store:
         full = self._full(key)
 
         def read() -> bytes:
-            data: bytes = self._client.get_object(Bucket=self._bucket, Key=full)["Body"].read()
+            answer = self._client.get_object(Bucket=self._bucket, Key=full)
+            try:
+                data: bytes = answer["Body"].read()
+            except BROKEN_ANSWERS as error:
+                raise BrokenContentError(key=full, reason=error) from error
+            # Not every server knows S3's own checksums; user metadata are kept by all.
+            if answer["Metadata"].get(_DIGEST, found := _digest(data)) != found:
+                raise BrokenContentError(key=full, reason=f"{len(data)} bytes of another digest")
             return data
 
         try:
-            return _patiently(read, lambda error: isinstance(error, BROKEN_ANSWERS))
+            return _patiently(read, lambda error: isinstance(error, BrokenContentError))
         except FAILURES as error:
             if code_of(error) in NOT_FOUND:
                 raise MissingObjectError(key, self.url) from None
@@ -111,8 +125,12 @@ class S3Store:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=full
         )
+
+        def read() -> list[str]:
+            return [item["Key"] for page in pages for item in _listed(page)]
+
         try:
-            found = [item["Key"] for page in pages for item in page.get("Contents", ())]
+            found = _patiently(read, lambda error: isinstance(error, ResponseParserError))
         except FAILURES as error:
             raise self._explain(error) from error
         # Not every server lists in the order of characters.
@@ -154,7 +172,13 @@ class S3Store:
         full = self._full(key)
 
         def write() -> None:
-            self._client.put_object(Bucket=self._bucket, Key=full, Body=data, IfNoneMatch="*")
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=full,
+                Body=data,
+                IfNoneMatch="*",
+                Metadata={_DIGEST: _digest(data)},
+            )
 
         try:
             # A conflict says that another write to the key is under way, not how it ended.
@@ -166,7 +190,27 @@ class S3Store:
         return True
 
     def _explain(self, error: Exception) -> EvoptimError:
-        return explain(error, self._where)
+        return explain(error, self._where, self._tries(error))
+
+    def _tries(self, error: Exception) -> int:
+        """How often the call was made that ended in this error."""
+        if isinstance(error, BrokenContentError) or code_of(error) in CONFLICT:
+            return _TRIES
+        if isinstance(error, boto.ClientError):
+            return 1 + int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+        return int(self._client.meta.config.retries["total_max_attempts"])
+
+
+def _listed(page: dict[str, Any]) -> list[dict[str, Any]]:
+    # An answer that lost its content parses as an empty page, but for this.
+    if "IsTruncated" not in page:
+        raise ResponseParserError("a listing that does not say whether more follows")
+    found: list[dict[str, Any]] = page.get("Contents", [])
+    return found
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _check_bucket(bucket: str) -> str:

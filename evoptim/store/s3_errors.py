@@ -20,6 +20,13 @@ BROKEN_ANSWERS: Final = (
 )
 """The connection broke while the content came, after the part that botocore retries."""
 
+
+class BrokenContentError(boto.BotoCoreError):  # type: ignore[misc]
+    """The content of an object broke off or changed on its way."""
+
+    fmt = "{key} came back broken: {reason}"
+
+
 NOT_FOUND: Final = frozenset({"NoSuchKey", "404"})
 ALREADY_THERE: Final = frozenset({"PreconditionFailed", "412"})
 CONFLICT: Final = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
@@ -38,6 +45,7 @@ class Refusal:
     codes: frozenset[str]
     rule: str
     remedy: str
+    error: type[EvoptimError] = InputError
 
 
 REFUSALS: Final = (
@@ -71,11 +79,6 @@ REFUSALS: Final = (
         "grant s3:ListBucket, s3:GetObject and s3:PutObject, or use other credentials",
     ),
     Refusal(
-        frozenset({"RequestTimeTooSkewed", "RequestExpired"}),
-        "must agree on the time",
-        "set the clock of this machine",
-    ),
-    Refusal(
         frozenset(
             {
                 "PermanentRedirect",
@@ -92,6 +95,19 @@ REFUSALS: Final = (
         "must understand conditional writes (If-None-Match)",
         "update the server or use another store",
     ),
+    Refusal(
+        # Not the user's mistake: another machine, or this one a minute later, may be right.
+        frozenset({"RequestTimeTooSkewed", "RequestExpired"}),
+        "must agree on the time",
+        "set the clock of this machine",
+        InfrastructureError,
+    ),
+    Refusal(
+        frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"}),
+        "needs free space",
+        "free some and run the same command again, everything finished is kept",
+        InfrastructureError,
+    ),
 )
 
 
@@ -100,15 +116,16 @@ def code_of(error: Exception) -> str:
     return str(_answer(error).get("Code", ""))
 
 
-def explain(error: Exception, where: str) -> EvoptimError:
+def explain(error: Exception, where: str, tries: int = 1) -> EvoptimError:
     """One line for a failed call: the rule broken, what came back, the remedy.
 
     Args:
         error: from botocore, or the ValueError by which it refuses a malformed endpoint.
         where: the bucket and its endpoint, in words.
+        tries: How often such a call is made before it is given up.
     """
     if isinstance(error, boto.ClientError):
-        return _explain_answer(error, where)
+        return _explain_answer(error, where, tries)
     reason = _one_line(str(error))
     if isinstance(error, _CREDENTIALS):
         return InputError(
@@ -125,24 +142,33 @@ def explain(error: Exception, where: str) -> EvoptimError:
             f"{where} must be served by S3, got an answer that is not S3's: {reason}; correct "
             f"AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL"
         )
-    if isinstance(error, (*BROKEN_ANSWERS, boto.HTTPClientError, boto.ConnectionError)):
+    if isinstance(error, BrokenContentError):
         return InfrastructureError(
-            f"{where} must answer: {reason}; check AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the "
-            f"network, then run the same command again"
+            f"{where} must give back what was written: {reason}{_tried(tries)}; check the "
+            f"network, then run the same command again; if that object stays broken, remove it"
+        )
+    if isinstance(error, (boto.HTTPClientError, boto.ConnectionError)):
+        return InfrastructureError(
+            f"{where} must answer: {reason}{_tried(tries)}; check AWS_ENDPOINT_URL_S3, "
+            f"AWS_ENDPOINT_URL and the network, then run the same command again"
         )
     return InputError(f"{where} must be configured soundly: {reason}; correct the AWS settings")
 
 
-def _explain_answer(error: Exception, where: str) -> EvoptimError:
+def _explain_answer(error: Exception, where: str, tries: int) -> EvoptimError:
     code, message = code_of(error), _one_line(str(_answer(error).get("Message", "")))
     received = f"{code}: {message}" if message else code
     for refusal in REFUSALS:
         if code in refusal.codes:
-            return InputError(f"{where} {refusal.rule}, got {received}; {refusal.remedy}")
+            return refusal.error(f"{where} {refusal.rule}, got {received}; {refusal.remedy}")
     return InfrastructureError(
-        f"{where} must do what it is asked, got {received}; look at the server's state, then run "
-        f"the same command again"
+        f"{where} must do what it is asked, got {received}{_tried(tries)}; look at the server's "
+        f"state, then run the same command again"
     )
+
+
+def _tried(times: int) -> str:
+    return f", tried {times} times" if times > 1 else ""
 
 
 def _one_line(text: str) -> str:

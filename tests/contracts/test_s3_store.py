@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import threading
@@ -182,19 +183,19 @@ class TestRefusals:
         [
             ("InvalidBucketName", InputError, "correct the bucket"),
             ("ExpiredToken", InputError, "correct or renew them"),
-            ("RequestTimeTooSkewed", InputError, "set the clock of this machine"),
+            ("RequestTimeTooSkewed", InfrastructureError, "set the clock of this machine"),
             ("PermanentRedirect", InputError, "set AWS_REGION"),
             ("NotImplemented", InputError, "update the server"),
             ("SlowDown", InfrastructureError, "run the same command again"),
             ("InternalError", InfrastructureError, "run the same command again"),
-            ("QuotaExceeded", InfrastructureError, "look at the server's state"),
+            ("QuotaExceeded", InfrastructureError, "everything finished is kept"),
         ],
     )
     def test_what_other_servers_answer(self, code: str, kind: type[Exception], remedy: str) -> None:
         answer = {"Error": {"Code": code, "Message": "Some\n  words."}}
         error = explain(ClientError(answer, "PutObject"), "the S3 bucket 'b'")
         assert type(error) is kind
-        assert str(error).startswith("the S3 bucket 'b' must ")
+        assert re.match("the S3 bucket 'b' (must|needs) ", str(error))
         assert f"got {code}: Some words; " in str(error)
         assert remedy in str(error)
 
@@ -285,7 +286,7 @@ class TestDifficultServers:
         store = open_store(difficult(mischief))
         store.put("a", b"x" * 100_000)
         mischief.torn_bodies = 10**6
-        with pytest.raises(InfrastructureError, match="must answer"):
+        with pytest.raises(InfrastructureError, match="must give back what was written: .*/a came"):
             store.get("a")
 
     def test_attempts_are_bounded(self, difficult: Callable[[Mischief], str]) -> None:
