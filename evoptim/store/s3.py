@@ -12,7 +12,6 @@ from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from botocore import exceptions as boto
-from botocore.parsers import ResponseParserError
 
 from evoptim.errors import EvoptimError, InputError
 from evoptim.store.base import (
@@ -127,10 +126,10 @@ class S3Store:
         )
 
         def read() -> list[str]:
-            return [item["Key"] for page in pages for item in _listed(page)]
+            return [item["Key"] for page in pages for item in _listed(page, full)]
 
         try:
-            found = _patiently(read, lambda error: isinstance(error, ResponseParserError))
+            found = _patiently(read, lambda error: isinstance(error, BrokenContentError))
         except FAILURES as error:
             raise self._explain(error) from error
         # Not every server lists in the order of characters.
@@ -201,10 +200,10 @@ class S3Store:
         return int(self._client.meta.config.retries["total_max_attempts"])
 
 
-def _listed(page: dict[str, Any]) -> list[dict[str, Any]]:
+def _listed(page: dict[str, Any], prefix: str) -> list[dict[str, Any]]:
     # An answer that lost its content parses as an empty page, but for this.
     if "IsTruncated" not in page:
-        raise ResponseParserError("a listing that does not say whether more follows")
+        raise BrokenContentError(key=f"the listing of {prefix}*", reason="its end is missing")
     found: list[dict[str, Any]] = page.get("Contents", [])
     return found
 

@@ -1,4 +1,4 @@
-"""What S3 adds to the contract: settings, refusals, and servers and networks that misbehave."""
+"""What S3 adds to the contract: settings and refusals."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from difficult_server import Mischief, make_difficult
 from s3_server import BUCKET, S3Server, User
 
 from evoptim.errors import InfrastructureError, InputError
 from evoptim.store import check_writable, open_store
-from evoptim.store.s3_client import ATTEMPTS, connect
+from evoptim.store.s3_client import connect
 from evoptim.store.s3_errors import explain
 
 Guarded = tuple[S3Server, User, User]
@@ -238,65 +236,6 @@ class TestRefusals:
         assert store.get("a") == b"1"
 
 
-class TestDifficultServers:
-    def test_a_server_that_ignores_conditions_is_noticed(
-        self, difficult: Callable[[Mischief], str]
-    ) -> None:
-        store = open_store(difficult(Mischief(ignores_conditions=True)))
-        assert not check_writable(store)
-        assert store.put("a", b"first")
-        assert not store.put("a", b"second")
-        assert store.get("a") == b"first"
-
-    def test_a_conflict_is_tried_again(self, difficult: Callable[[Mischief], str]) -> None:
-        mischief = Mischief(conflicts=3)
-        store = open_store(difficult(mischief))
-        assert store.put("a", b"1")
-        assert store.get("a") == b"1"
-        assert mischief.requests["PUT"] == 4
-
-    def test_conflicts_without_end_are_given_up(self, difficult: Callable[[Mischief], str]) -> None:
-        store = open_store(difficult(Mischief(conflicts=10**6)))
-        with pytest.raises(InfrastructureError, match="ConditionalRequestConflict: try again"):
-            store.put("a", b"1")
-
-    def test_a_put_whose_answer_is_lost_is_there_all_the_same(
-        self, difficult: Callable[[Mischief], str]
-    ) -> None:
-        mischief = Mischief(lost_answers=1)
-        store = open_store(difficult(mischief))
-        # The repeated request finds the object of the first: see Store.put on what False means.
-        assert not store.put("a", b"1")
-        assert store.get("a") == b"1"
-        assert mischief.requests["PUT"] == 2
-
-    def test_content_that_breaks_off_is_fetched_again(
-        self, difficult: Callable[[Mischief], str]
-    ) -> None:
-        mischief = Mischief()
-        store = open_store(difficult(mischief))
-        store.put("a", b"x" * 100_000)
-        mischief.torn_bodies = 2
-        assert store.get("a") == b"x" * 100_000
-
-    def test_content_that_always_breaks_off_is_never_taken_for_whole(
-        self, difficult: Callable[[Mischief], str]
-    ) -> None:
-        mischief = Mischief()
-        store = open_store(difficult(mischief))
-        store.put("a", b"x" * 100_000)
-        mischief.torn_bodies = 10**6
-        with pytest.raises(InfrastructureError, match="must give back what was written: .*/a came"):
-            store.get("a")
-
-    def test_attempts_are_bounded(self, difficult: Callable[[Mischief], str]) -> None:
-        mischief = Mischief(lost_answers=10**6)
-        store = open_store(difficult(mischief))
-        with pytest.raises(InfrastructureError, match="must answer"):
-            store.put("a", b"1")
-        assert mischief.requests["PUT"] == ATTEMPTS
-
-
 @pytest.fixture
 def log_in(no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[S3Server, User], None]:
     def log_in(server: S3Server, user: User) -> None:
@@ -315,18 +254,3 @@ def web_page() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def difficult(
-    s3_url: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[Mischief], str]]:
-    """Put a misbehaving proxy before the server; gives the URL of the store behind it."""
-    with ExitStack() as stack:
-
-        def difficult(mischief: Mischief) -> str:
-            endpoint = stack.enter_context(make_difficult(s3_server.endpoint, mischief))
-            monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-            return s3_url
-
-        yield difficult
