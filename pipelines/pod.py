@@ -6,8 +6,8 @@ The parts are those that a Job's pod template and a template of Argo Workflows h
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evoptim.cache import CACHE_VARIABLE
 from evoptim.store import Stage
-from evoptim.tasks.cache import CACHE_VARIABLE
 from pipelines.profile import ClusterProfile, KeySource, Mount, NodeExpression, NodeTerm, Role
 from pipelines.threads import ONE_THREAD
 

@@ -15,9 +15,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from evoptim.cache import cache_directory
 from evoptim.errors import EvoptimError
 
-CACHE_VARIABLE = "EVOPTIM_CACHE_DIR"
 _FLAGS = (
     "-O3",
     "-march=native",
@@ -60,7 +60,7 @@ def load(source: str) -> ctypes.CDLL:
     compiler = find_compiler()
     if compiler is None:
         raise BuildError("there is no C++ compiler ($CXX, c++, g++ and clang++ were looked for)")
-    directory = cache_directory()
+    directory = kernel_directory()
     name = f"{_key(source, compiler)}.so"
     if directory is not None:
         found = directory / name
@@ -92,16 +92,14 @@ def find_compiler() -> tuple[str, ...] | None:
     return None
 
 
-def cache_directory() -> Path | None:
-    """``kernels-<user>`` in ``$EVOPTIM_CACHE_DIR`` or ``~/.cache/evoptim``; None if not safe.
+def kernel_directory() -> Path | None:
+    """``kernels-<user>`` in the cache; None if it is not safe.
 
     What lies there is run as this user's code: a folder that belongs to somebody else, or that
     others may write to, is not used.
     """
-    chosen = os.environ.get(CACHE_VARIABLE)
     try:
-        root = Path(chosen) if chosen else Path.home() / ".cache" / "evoptim"
-        directory = root / f"kernels-{os.geteuid()}"
+        directory = cache_directory() / f"kernels-{os.geteuid()}"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = directory.lstat()
     # RuntimeError: no home folder is known.

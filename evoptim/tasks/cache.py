@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -18,18 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from evoptim.cache import cache_directory
 from evoptim.config import TaskSpec
 from evoptim.tasks.assemble import assemble
 from evoptim.tasks.dataset import Split, fingerprint
 
-CACHE_VARIABLE = "EVOPTIM_CACHE_DIR"
 _FORMAT = 1
-
-
-def cache_directory() -> Path:
-    """``$EVOPTIM_CACHE_DIR``, or ``~/.cache/evoptim``."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else Path.home() / ".cache" / "evoptim"
 
 
 def cached_split(spec: TaskSpec, identity: str, build: Callable[[], Split]) -> Split:

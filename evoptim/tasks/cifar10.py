@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from evoptim.cache import cache_directory
 from evoptim.config import TaskSpec
 from evoptim.errors import InputError
 from evoptim.tasks.assemble import assemble
-from evoptim.tasks.cache import cache_directory, cached_split
+from evoptim.tasks.cache import cached_split
 from evoptim.tasks.dataset import Split
 from evoptim.tasks.decode import Progress, resize_images
 from evoptim.tasks.imagefolder import load_imagefolder

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evoptim.analysis import Summary
+from evoptim.cache import CACHE_VARIABLE, cache_directory
 from evoptim.config import RunConfig
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
 from evoptim.steps.evaluate import WORKERS_VARIABLE
@@ -21,7 +22,6 @@ from evoptim.steps.report import is_reported
 from evoptim.store import Store, check_writable, load, open_store
 from evoptim.store.layout import log_key, report_key, run_prefix
 from evoptim.store.local import LocalStore
-from evoptim.tasks.cache import CACHE_VARIABLE, cache_directory
 from evoptim.verbs.progress import Progress, Status
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 import tiny_run
 from fake_kubernetes import FakeKubernetes, fake_kubernetes
 
-from evoptim.tasks.cache import CACHE_VARIABLE
+from evoptim.cache import CACHE_VARIABLE
 from pipelines.profile import ClusterProfile
 
 ROOT = Path(__file__).resolve().parents[2]

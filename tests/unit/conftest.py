@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_run import finish, start
 
-from evoptim.tasks.cache import CACHE_VARIABLE
+from evoptim.cache import CACHE_VARIABLE
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from evoptim import EvolvedOptimizer, Genome, kernels
+from evoptim.cache import CACHE_VARIABLE
 from evoptim.config import SamplingProbabilities
 from evoptim.kernels import CpuKernel, compiler, fallback, kernel, threads
 from evoptim.kernels.functions import EXPRESSIONS, NEAR, NEAR_EXPRESSIONS
@@ -44,7 +45,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Kernels of this module are kept beside the tests."""
     with pytest.MonkeyPatch.context() as patch:
         directory = tmp_path_factory.mktemp("kernels")
-        patch.setenv(compiler.CACHE_VARIABLE, str(directory))
+        patch.setenv(CACHE_VARIABLE, str(directory))
         yield directory
 
 
@@ -441,7 +442,7 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int
     wrapper.write_text(f'#!/bin/sh\necho called >> {log}\nexec {" ".join(real)} "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setenv("CXX", str(wrapper))
-    monkeypatch.setenv(compiler.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return lambda: len(log.read_text().splitlines()) if log.exists() else 0
 
 
@@ -487,25 +488,25 @@ def test_a_cache_that_others_can_write_to_is_not_used(
     compiler.load(text)
     directory = cached(tmp_path)[0].parent
     directory.chmod(0o770)
-    assert compiler.cache_directory() is None
+    assert compiler.kernel_directory() is None
     assert compiler.load(text).step
     assert counted() == 2
     if os.geteuid() == 0:
         directory.chmod(0o700)
         os.chown(directory, 12_345, -1)
-        assert compiler.cache_directory() is None
+        assert compiler.kernel_directory() is None
         os.chown(directory, 0, -1)
     shutil.rmtree(directory)
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     directory.symlink_to(tmp_path / "elsewhere")
-    assert compiler.cache_directory() is None
+    assert compiler.kernel_directory() is None
 
 
 def test_kernels_are_built_where_nothing_can_be_kept(
     tmp_path: Path, counted: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv(compiler.CACHE_VARIABLE, str(tmp_path / "file"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
     rule = rule_of(NORM)
     tensors = problem(rule, SIZES)
     built = CpuKernel(rule, torch.float32)
