@@ -147,6 +147,8 @@ def refusal(code: int, message: str) -> tuple[int, Object]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body are two writes: Nagle's algorithm would hold the second back for 40 ms.
+    disable_nagle_algorithm = True
     kfp: FakeKfp
 
     def do_GET(self) -> None:

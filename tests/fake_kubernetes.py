@@ -310,6 +310,8 @@ def failed_pod(name: str, job: str, code: int, message: str = "error: it was tol
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Headers and body are two writes: Nagle's algorithm would hold the second back for 40 ms.
+    disable_nagle_algorithm = True
     cluster: FakeKubernetes
 
     def do_GET(self) -> None:
