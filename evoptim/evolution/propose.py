@@ -3,20 +3,22 @@
 Each is legal, has passed its gene's own test and has an id not yet seen in the run. Every draw is
 addressed by (run seed, generation, particle, child, attempt), so that proposals are a function of
 the seed, the population and the ids seen. What else is proposed matters in one way only: of two
-equal draws the later one, in the order of particles and children, is drawn again.
+equal draws the later one, in the order of particles and children, is drawn again. So the first
+draws of all may be made in any order, or in many processes.
 
 Source: the particle search of Morgan & Hougen, arXiv 2404.06679.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from random import Random
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
 
 from evoptim.errors import InputError
 from evoptim.evolution.gene import Gene
-from evoptim.records import Candidate, Integrity, Population
+from evoptim.records import Candidate, Population
 from evoptim.sampling import generator
 
 G = TypeVar("G")
@@ -24,24 +26,29 @@ G = TypeVar("G")
 MAX_ATTEMPTS = 5_000
 """Draws for one candidate before the search space counts as exhausted."""
 
+InOrder = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""Calls a function with every item and gives the results in their order, as ``map`` does."""
 
-def propose_initial(gene: Gene[G], seed: int, count: int) -> tuple[Candidate, ...]:
+
+def propose_initial(
+    gene: Gene[G], seed: int, count: int, *, in_order: InOrder = map
+) -> tuple[Candidate, ...]:
     """The random candidates of generation 0.
+
+    Args:
+        gene: What is evolved.
+        seed: Seed of the run.
+        count: How many.
+        in_order: Calls functions that can be sent to other processes; it changes no result.
 
     Raises:
         InputError: the search space does not hold that many candidates.
     """
-    seen: set[str] = set()
-    candidates = []
-    for index in range(count):
-        value, integrity, _ = _draw(
-            gene,
-            lambda rng: (gene.sample(rng), None),
-            seen,
-            (seed, "generation", 0, "initial", index),
-        )
-        candidates.append(_candidate(gene, value, integrity, index=index, role="initial"))
-    return tuple(candidates)
+    places: list[_Place[G]] = [
+        _Place(index, "initial", (seed, "generation", 0, "initial", index))
+        for index in range(count)
+    ]
+    return tuple(_new_candidates(gene, places, set(), in_order))
 
 
 def propose_children(
@@ -52,6 +59,7 @@ def propose_children(
     seen: Iterable[str],
     *,
     score_particles: bool = False,
+    in_order: InOrder = map,
 ) -> tuple[Candidate, ...]:
     """The mutants of every particle for the generation after ``population``.
 
@@ -63,12 +71,12 @@ def propose_children(
         seen: Ids of everything that the run has proposed so far.
         score_particles: Whether the particles themselves come first, to be scored again because
             the protocol changes with this generation.
+        in_order: As for :func:`propose_initial`.
 
     Raises:
         InputError: no new mutant could be found.
     """
     generation = population.generation + 1
-    known = set(seen)
     candidates: list[Candidate] = []
     if score_particles:
         for each in population.particles:
@@ -82,73 +90,73 @@ def propose_children(
                     particle=each.particle,
                 )
             )
+    places: list[_Place[G]] = []
     for each in population.particles:
-        parent = gene.from_json(each.gene)
+        parent = _Parent(each.particle, each.id, gene.from_json(each.gene))
         for child in range(children):
-            value, integrity, change = _draw(
-                gene,
-                lambda rng, parent=parent: gene.mutate(parent, rng),  # type: ignore[misc]
-                known,
-                (seed, "generation", generation, "particle", each.particle, "child", child),
-            )
-            candidates.append(
-                _candidate(
-                    gene,
-                    value,
-                    integrity,
-                    index=len(candidates),
-                    role="child",
-                    particle=each.particle,
-                    parent=each.id,
-                    change=change,
-                )
-            )
+            address = (seed, "generation", generation, "particle", each.particle, "child", child)
+            places.append(_Place(len(candidates) + len(places), "child", address, parent))
+    candidates.extend(_new_candidates(gene, places, set(seen), in_order))
     return tuple(candidates)
 
 
-def _draw(
-    gene: Gene[G],
-    draw: Callable[[Random], tuple[G, str | None]],
-    seen: set[str],
-    address: tuple[int | str, ...],
-) -> tuple[G, Integrity, str | None]:
-    for attempt in range(MAX_ATTEMPTS):
-        value, change = draw(generator(*address, "attempt", attempt))
+@dataclass(frozen=True)
+class _Parent(Generic[G]):
+    particle: int
+    id: str
+    value: G
+
+
+@dataclass(frozen=True)
+class _Place(Generic[G]):
+    """A candidate that is still to be drawn."""
+
+    index: int
+    role: Literal["initial", "child"]
+    address: tuple[int | str, ...]
+    parent: _Parent[G] | None = None
+
+
+def _new_candidates(
+    gene: Gene[G], places: Sequence[_Place[G]], seen: set[str], in_order: InOrder
+) -> Iterator[Candidate]:
+    """A candidate for every place, each with an id that is not in ``seen`` and then is."""
+    drawn = in_order(partial(_draw, gene, first=0), places)
+    for place, (attempt, candidate) in zip(places, drawn, strict=True):
+        while candidate.id in seen:
+            attempt, candidate = _draw(gene, place, first=attempt + 1)  # noqa: PLW2901
+        seen.add(candidate.id)
+        yield candidate
+
+
+def _draw(gene: Gene[G], place: _Place[G], first: int) -> tuple[int, Candidate]:
+    """The first attempt from ``first`` on that gives a candidate, and that candidate."""
+    parent = place.parent
+    for attempt in range(first, MAX_ATTEMPTS):
+        rng = generator(*place.address, "attempt", attempt)
+        change = None
+        if parent is None:
+            value = gene.sample(rng)
+        else:
+            value, change = gene.mutate(parent.value, rng)
         admitted = gene.admit(value)
         if admitted is None:
             continue
-        identity = gene.identity(admitted[0])
-        if identity not in seen:
-            seen.add(identity)
-            return *admitted, change
+        value, integrity = admitted
+        candidate = Candidate(
+            index=place.index,
+            role=place.role,
+            id=gene.identity(value),
+            formula=gene.formula(value),
+            gene=gene.to_json(value),
+            particle=None if parent is None else parent.particle,
+            parent=None if parent is None else parent.id,
+            change=change,
+            integrity=integrity,
+        )
+        return attempt, candidate
     raise InputError(
-        f"the search space seems exhausted: {MAX_ATTEMPTS} draws for {'/'.join(map(str, address))} "
-        "gave nothing new that passes the integrity check; ask for fewer candidates or leave more "
-        "operators and operands in search.sampling"
-    )
-
-
-def _candidate(
-    gene: Gene[G],
-    value: G,
-    integrity: Integrity,
-    *,
-    index: int,
-    role: str,
-    particle: int | None = None,
-    parent: str | None = None,
-    change: str | None = None,
-) -> Candidate:
-    return Candidate.model_validate(
-        {
-            "index": index,
-            "role": role,
-            "id": gene.identity(value),
-            "formula": gene.formula(value),
-            "gene": gene.to_json(value),
-            "particle": particle,
-            "parent": parent,
-            "change": change,
-            "integrity": integrity,
-        }
+        f"the search space seems exhausted: {MAX_ATTEMPTS} draws for "
+        f"{'/'.join(map(str, place.address))} gave nothing new that passes the integrity check; "
+        "ask for fewer candidates or leave more operators and operands in search.sampling"
     )

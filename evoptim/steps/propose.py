@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from evoptim.config import RunConfig
 from evoptim.evolution import OptimizerGene, propose_children, propose_initial
 from evoptim.optim.baselines import BASELINES
 from evoptim.records import Candidate, Candidates
 from evoptim.steps.chunks import chunk_numbers
+from evoptim.steps.processes import in_order
 from evoptim.steps.reading import read_candidates, read_config, read_population, stage_protocol
 from evoptim.store import Stage, Store, open_store, save
 from evoptim.store.layout import candidates_key
@@ -46,8 +49,9 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     search = config.search
     gene = OptimizerGene(search.sampling, search.mutation)
+    spread = partial(in_order, what=f"candidates of generation {generation} drawn")
     if generation == 0:
-        return propose_initial(gene, config.seed, search.initial)
+        return propose_initial(gene, config.seed, search.initial, in_order=spread)
     return propose_children(
         gene,
         config.seed,
@@ -55,6 +59,7 @@ def _candidates(
         search.children,
         _seen(store, run, generation),
         score_particles=generation == 1 and config.initial_protocol is not None,
+        in_order=spread,
     )
 
 

@@ -154,7 +154,7 @@ def _serve(pipe: Connection, device: Device) -> None:
     """A worker's life: one job after the other until the parent hangs up."""
     # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     splits = _Splits()
     while True:
         try:
@@ -168,7 +168,7 @@ def _serve(pipe: Connection, device: Device) -> None:
         pipe.send(result)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End even in the middle of an evaluation when the parent was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from evoptim.config import RunConfig
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
 from evoptim.steps.evaluate import WORKERS_VARIABLE
 from evoptim.steps.initialise import resolve_data, write_config
+from evoptim.steps.processes import cores
 from evoptim.steps.report import is_reported
 from evoptim.store import Store, check_writable, load, open_store
 from evoptim.store.layout import log_key, report_key, run_prefix
@@ -94,7 +94,7 @@ def search(
     write_config(opened, run, config)
     finished = is_reported(opened, run)
     if not finished:
-        _run_pipeline(opened, run, config, workers or _cores(), sandbox, on_status)
+        _run_pipeline(opened, run, config, workers or cores(), sandbox, on_status)
     summary = load(opened, report_key(run, "summary.json"), Summary)
     page = f"{opened.url}/{report_key(run, 'index.html')}"
     return SearchResult(run, opened.url, summary, page, finished)
@@ -210,9 +210,3 @@ def _keep_log(store: Store, key: str, log: Path) -> None:
     # What went wrong before must not be hidden by a store that is gone too.
     with suppress(EvoptimError, OSError):
         store.put(key, log.read_bytes())
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pytest
 from toy_gene import GENE, ToyGene, population
 
@@ -230,3 +233,17 @@ def test_the_integrity_check_decides_the_sign_of_what_is_admitted() -> None:
         admitted = OPTIMIZERS.admit(Genome.parse("None ~ -(id(g))").with_sign(sign))
         assert admitted is not None
         assert admitted[0].sign == -1
+
+
+def test_draws_in_any_order_give_the_same_proposals() -> None:
+    """What is drawn in many processes is what is drawn in one; only collisions are drawn again."""
+
+    def backwards(function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        return [function(item) for item in reversed(items)][::-1]
+
+    crowded = ToyGene(size=60, reach=59)
+    assert propose_initial(crowded, 0, 15, in_order=backwards) == propose_initial(crowded, 0, 15)
+    start = population(10, 10, 20)
+    assert propose_children(crowded, 0, start, 3, [], in_order=backwards) == propose_children(
+        crowded, 0, start, 3, []
+    )
