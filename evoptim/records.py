@@ -6,10 +6,15 @@ measured, each is a function of the run's configuration alone.
 
 from __future__ import annotations
 
+import functools
+from dataclasses import dataclass
 from enum import Enum
+from sys import intern
 from typing import Any, Literal
 
-from evoptim.config import Value
+from pydantic import model_validator
+
+from evoptim.config import JsonObject, Value
 
 
 class Outcome(str, Enum):
@@ -112,6 +117,15 @@ class Training(Value):
     test_accuracy: float | None
     """Accuracy on the test images of the weights of ``best_epoch``. Never used to choose."""
 
+    @model_validator(mode="after")
+    def _has_best_epoch(self) -> Training:
+        if self.best_epoch is not None and not 0 <= self.best_epoch < len(self.curve):
+            raise ValueError(
+                f"best_epoch must be one of the {len(self.curve)} of the curve, "
+                f"got {self.best_epoch}"
+            )
+        return self
+
 
 class Cost(Value):
     """What an evaluation took. Measured, so the one part of a record that varies."""
@@ -151,6 +165,66 @@ class Evaluation(Value):
         return self.model_dump(mode="json", exclude={"cost"})
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """An evaluation in brief: without probes and learning curves, which are nearly all of it.
+
+    Runs may have 100,000 of them, so this takes half a kilobyte rather than tens.
+    """
+
+    subject: str
+    protocol: str
+    outcome: Outcome
+    fitness: float | None
+    validation_loss: float | None
+    test_accuracy: float | None
+    rate: float | None
+    steps: int
+    message: str | None
+    trainings: int
+    """How many full trainings there were."""
+    seed_validation: tuple[float, ...]
+    """Validation accuracy at the best epoch of each training that has one."""
+    seed_test: tuple[float, ...]
+    """Test accuracy at the same epochs."""
+    versions: tuple[tuple[str, str], ...]
+    """Packages and their versions."""
+    seconds: float
+    device: str
+
+    @staticmethod
+    def of(evaluation: Evaluation) -> Score:
+        """What a record says in brief; attributes mean what they mean there."""
+        trainings = evaluation.trainings
+        return Score(
+            subject=evaluation.subject,
+            protocol=intern(evaluation.protocol),
+            outcome=evaluation.outcome,
+            fitness=evaluation.fitness,
+            validation_loss=evaluation.validation_loss,
+            test_accuracy=evaluation.test_accuracy,
+            rate=evaluation.rate,
+            steps=evaluation.steps,
+            message=evaluation.message,
+            trainings=len(trainings),
+            seed_validation=tuple(
+                each.curve[each.best_epoch].validation_accuracy
+                for each in trainings
+                if each.best_epoch is not None
+            ),
+            seed_test=tuple(e.test_accuracy for e in trainings if e.test_accuracy is not None),
+            versions=_shared(tuple(evaluation.versions.items())),
+            seconds=evaluation.cost.seconds,
+            device=intern(evaluation.cost.device),
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _shared(versions: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """One value in place of as many equal ones as there are records."""
+    return versions
+
+
 class Integrity(Value):
     """What the train-free integrity check said of a candidate."""
 
@@ -174,7 +248,7 @@ class Candidate(Value):
     """Content id of the gene, or the name of the baseline."""
     formula: str
     """The optimizer as text."""
-    gene: dict[str, Any] | None
+    gene: JsonObject | None
     """The gene's own JSON; None for a baseline."""
     particle: int | None = None
     """Line of descent; None before selection and for baselines."""
@@ -199,7 +273,7 @@ class Particle(Value):
     particle: int
     id: str
     formula: str
-    gene: dict[str, Any]
+    gene: JsonObject
     fitness: float | None
     """Under the protocol of the generation in which it was chosen; None if it failed."""
     validation_loss: float | None

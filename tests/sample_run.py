@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ from evoptim.records import (
     Particle,
     Population,
     Probe,
+    Score,
     Training,
 )
 from evoptim.report import ReportInputs
@@ -112,6 +114,7 @@ class _World:
     failure_share: float
     failures: tuple[Outcome, ...]
     qualities: dict[str, float] = field(default_factory=dict)
+    records: dict[tuple[str, str], Evaluation] = field(default_factory=dict)
 
 
 def sample_config(
@@ -162,10 +165,19 @@ def sample_run(
         config=world.config,
         stages=tuple(stages),
         populations=tuple(populations),
+        drawn=world.records,
         images=IMAGES,
         parameters=6_186,
         reused=0,
     )
+
+
+def stage_of(
+    generation: int, candidates: Candidates, records: Iterable[Evaluation | None]
+) -> StageResult:
+    """The stage that holds these records."""
+    scores = tuple(None if each is None else Score.of(each) for each in records)
+    return StageResult(generation, candidates, scores)
 
 
 def genome_candidate(text: str, index: int = 0, role: str = "initial", **more: Any) -> Candidate:
@@ -308,9 +320,19 @@ def _stage(world: _World, generation: int, found: list[Candidate], protocol: str
         else:
             quality = min(0.98, max(0.6, before + world.random.gauss(-0.004, 0.02)))
         records.append(_score(world, candidate, quality, protocol))
-    return StageResult(
-        generation, Candidates(protocol=protocol, candidates=tuple(found)), tuple(records)
+    return _remembered(
+        world, generation, Candidates(protocol=protocol, candidates=tuple(found)), records
     )
+
+
+def _remembered(
+    world: _World,
+    generation: int,
+    candidates: Candidates,
+    records: Sequence[Evaluation | None],
+) -> StageResult:
+    world.records |= {(each.subject, each.protocol): each for each in records if each is not None}
+    return stage_of(generation, candidates, records)
 
 
 def _baseline_stage(world: _World) -> StageResult:
@@ -328,7 +350,7 @@ def _baseline_stage(world: _World) -> StageResult:
         )
         for candidate in found
     )
-    return StageResult(0, Candidates(protocol=protocol, candidates=found), records)
+    return _remembered(world, 0, Candidates(protocol=protocol, candidates=found), records)
 
 
 def _initial_stage(world: _World) -> StageResult:
@@ -380,7 +402,7 @@ def _generation(world: _World, population: Population, generation: int) -> Stage
 
 
 def _particle(number: int, stage: StageResult, index: int, generation: int) -> Particle:
-    candidate, record = stage.candidates.candidates[index], stage.evaluations[index]
+    candidate, record = stage.candidates.candidates[index], stage.scores[index]
     return Particle(
         particle=number,
         id=candidate.id,
@@ -393,12 +415,12 @@ def _particle(number: int, stage: StageResult, index: int, generation: int) -> P
 
 
 def _fitness(stage: StageResult, index: int) -> float:
-    record = stage.evaluations[index]
+    record = stage.scores[index]
     return -1.0 if record is None or record.fitness is None else record.fitness
 
 
 def _select_initial(stage: StageResult, count: int) -> Population:
-    order = sorted(range(len(stage.evaluations)), key=lambda index: -_fitness(stage, index))
+    order = sorted(range(len(stage.scores)), key=lambda index: -_fitness(stage, index))
     return Population(
         generation=0,
         particles=tuple(_particle(n, stage, i, 0) for n, i in enumerate(order[:count])),

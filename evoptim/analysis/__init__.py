@@ -19,11 +19,12 @@ from evoptim.analysis.outcomes import (
 )
 from evoptim.analysis.result import BASELINE_NAMES, Result
 from evoptim.analysis.stage import Scored, StageResult
-from evoptim.analysis.summary import Images, Summary, summarise
+from evoptim.analysis.summary import LEADERS, Images, Summary, summarise
 from evoptim.analysis.verdict import Verdict, compare
 
 __all__ = [
     "BASELINE_NAMES",
+    "LEADERS",
     "GenerationOutcomes",
     "GenerationPoint",
     "Images",

@@ -52,9 +52,9 @@ def _scored(entry: ArchiveEntry) -> bool:
 
 def _rank(scored: Iterable[Scored], own: str) -> tuple[ArchiveEntry, ...]:
     merged = [_merge(group, own) for group in _by_subject(scored)]
+    merged.sort(key=lambda pair: _order(pair[0], pair[1], own))
     return tuple(
-        entry.model_copy(update={"rank": rank})
-        for rank, entry in enumerate(sorted(merged, key=lambda e: _order(e, own)), start=1)
+        _entry(rank, first, result) for rank, (first, result) in enumerate(merged, start=1)
     )
 
 
@@ -65,30 +65,39 @@ def _by_subject(scored: Iterable[Scored]) -> Iterable[list[Scored]]:
     return groups.values()
 
 
-def _merge(group: list[Scored], own: str) -> ArchiveEntry:
+def _merge(group: list[Scored], own: str) -> tuple[Scored, Scored]:
+    """Where a genome first appeared, and the result that counts."""
     by_time = sorted(group, key=lambda s: (s.generation, s.candidate.index, s.protocol != own))
-    first = by_time[0]
     # A lost record says nothing about a genome, so that any evaluation comes before none.
     result = min(by_time, key=lambda s: (s.outcome is Outcome.MISSING, s.protocol != own))
-    evaluation = result.evaluation
+    return by_time[0], result
+
+
+def _entry(rank: int, first: Scored, result: Scored) -> ArchiveEntry:
+    score = result.score
     return ArchiveEntry(
-        rank=1,
+        rank=rank,
         generation=first.generation,
         candidate=first.candidate,
         protocol=result.protocol,
         outcome=result.outcome,
-        fitness=evaluation.fitness if evaluation else None,
-        validation_loss=evaluation.validation_loss if evaluation else None,
-        test_accuracy=evaluation.test_accuracy if evaluation else None,
-        rate=evaluation.rate if evaluation else None,
-        steps=evaluation.steps if evaluation else 0,
+        fitness=score.fitness if score else None,
+        validation_loss=score.validation_loss if score else None,
+        test_accuracy=score.test_accuracy if score else None,
+        rate=score.rate if score else None,
+        steps=score.steps if score else 0,
     )
 
 
-def _order(entry: ArchiveEntry, own: str) -> tuple[int, float, float, int, int, str]:
+def _order(first: Scored, result: Scored, own: str) -> tuple[int, float, float, int, int, str]:
     # The id decides between two stages that share a number; a run's own stages never do.
-    place = (entry.generation, entry.candidate.index, entry.candidate.id)
-    if entry.fitness is None:
+    place = (first.generation, first.candidate.index, first.candidate.id)
+    if result.score is None or result.score.fitness is None:
         return 2, 0.0, math.inf, *place
-    loss = math.inf if entry.validation_loss is None else entry.validation_loss
-    return int(entry.protocol != own), -entry.fitness, loss, *place
+    loss = result.score.validation_loss
+    return (
+        int(result.protocol != own),
+        -result.score.fitness,
+        math.inf if loss is None else loss,
+        *place,
+    )

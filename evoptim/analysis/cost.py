@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from evoptim.analysis.stage import StageResult
 from evoptim.config import Value
-from evoptim.records import Evaluation
+from evoptim.records import Score
 
 
 class SearchCost(Value):
@@ -34,20 +34,20 @@ def search_cost(stages: Iterable[StageResult], reused: int | None = None) -> Sea
         stages: the run's stages, in any order.
         reused: how many evaluations were found in the store; None if that is not known.
     """
-    once: dict[tuple[str, str], Evaluation] = {}
+    once: dict[tuple[str, str], Score] = {}
     missing = 0
     for stage in stages:
         for scored in stage:
-            if scored.evaluation is None:
+            if scored.score is None:
                 missing += 1
             else:
-                once[scored.candidate.id, scored.protocol] = scored.evaluation
+                once[scored.candidate.id, scored.protocol] = scored.score
     records = once.values()
     return SearchCost(
         evaluations=len(once),
         missing=missing,
         steps=sum(record.steps for record in records),
-        core_seconds=math.fsum(record.cost.seconds for record in records),
-        devices=tuple(sorted({record.cost.device for record in records})),
+        core_seconds=math.fsum(record.seconds for record in records),
+        devices=tuple(sorted({record.device for record in records})),
         reused=reused,
     )

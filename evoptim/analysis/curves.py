@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evoptim.analysis.stage import StageResult, evolved
+from evoptim.analysis.stage import StageResult, by_generation
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,9 @@ def generation_curve(
         own_protocol: content id of the protocol that scores particles and children.
         stages: the run's stages, in any order; baselines are left out.
     """
-    genomes = evolved(stages)
     points: list[GenerationPoint] = []
     best_so_far: float | None = None
-    for generation in sorted({one.generation for one in genomes}):
-        here = [one for one in genomes if one.generation == generation]
+    for generation, here in by_generation(stages).items():
         new = [one for one in here if one.candidate.role != "particle"]
         own = [o.fitness for o in here if o.protocol == own_protocol and o.fitness is not None]
         best_so_far = max([*own, *([] if best_so_far is None else [best_so_far])], default=None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evoptim.analysis.stage import StageResult, evolved
+from evoptim.analysis.stage import StageResult, by_generation, evolved
 from evoptim.config import Value
 from evoptim.records import Outcome
 
@@ -42,15 +43,12 @@ def count_outcomes(stages: Iterable[StageResult]) -> tuple[OutcomeCount, ...]:
 
 def outcomes_by_generation(stages: Iterable[StageResult]) -> tuple[GenerationOutcomes, ...]:
     """The same for each generation, in order."""
-    genomes = evolved(stages)
     return tuple(
-        GenerationOutcomes(
-            generation, _count(one.outcome for one in genomes if one.generation == generation)
-        )
-        for generation in sorted({one.generation for one in genomes})
+        GenerationOutcomes(generation, _count(one.outcome for one in here))
+        for generation, here in by_generation(stages).items()
     )
 
 
 def _count(outcomes: Iterable[Outcome]) -> dict[Outcome, int]:
-    seen = list(outcomes)
-    return {outcome: seen.count(outcome) for outcome in Outcome if outcome in seen}
+    counts = Counter(outcomes)
+    return {outcome: counts[outcome] for outcome in Outcome if outcome in counts}

@@ -6,7 +6,7 @@ from statistics import stdev
 
 from evoptim.analysis.noise import Interval, Spread, accuracy_interval
 from evoptim.config import Value
-from evoptim.records import ArchiveEntry, Evaluation, Outcome
+from evoptim.records import ArchiveEntry, Outcome, Score
 
 BASELINE_NAMES = {
     "sgd": "SGD",
@@ -51,30 +51,6 @@ class Result(Value):
     steps: int
 
 
-class Seeds(Value):
-    """The accuracies of one optimizer under each training seed, as fractions."""
-
-    validation: tuple[float, ...]
-    """At the best epoch of each training that has one."""
-    test: tuple[float, ...]
-    """At the same epochs."""
-    trainings: int
-
-    @staticmethod
-    def of(evaluation: Evaluation | None) -> Seeds:
-        """Those of a record; none if it is missing."""
-        trainings = evaluation.trainings if evaluation else ()
-        return Seeds(
-            validation=tuple(
-                training.curve[training.best_epoch].validation_accuracy
-                for training in trainings
-                if training.best_epoch is not None
-            ),
-            test=tuple(t.test_accuracy for t in trainings if t.test_accuracy is not None),
-            trainings=len(trainings),
-        )
-
-
 class Noise(Value):
     """What the intervals of all compared optimizers share."""
 
@@ -86,20 +62,22 @@ class Noise(Value):
     test_spread: Spread | None
 
 
-def build_result(name: str, entry: ArchiveEntry, seeds: Seeds, noise: Noise) -> Result:
+def build_result(name: str, entry: ArchiveEntry, score: Score | None, noise: Noise) -> Result:
     """Put an archive entry beside the intervals of its accuracies.
 
     Args:
         name: how the report calls it.
         entry: its place in the archive.
-        seeds: its accuracies under each seed.
+        score: what it was scored with; None if that record is missing.
         noise: what its intervals share with those of the others.
     """
+    trainings = score.trainings if score else 0
+    validation, test = (score.seed_validation, score.seed_test) if score else ((), ())
     return Result(
         name=name,
         id=entry.candidate.id,
         formula=entry.candidate.formula,
-        sign=(entry.candidate.gene or {}).get("sign", 1),
+        sign=1 if entry.candidate.gene is None else entry.candidate.gene.get("sign", 1),
         evolved=entry.candidate.role != "baseline",
         generation=entry.generation,
         protocol=entry.protocol,
@@ -108,12 +86,12 @@ def build_result(name: str, entry: ArchiveEntry, seeds: Seeds, noise: Noise) -> 
         validation_accuracy=entry.fitness,
         validation_loss=entry.validation_loss,
         validation_interval=_interval(
-            seeds.validation, seeds.trainings, noise.validation_images, noise.validation_spread
+            validation, trainings, noise.validation_images, noise.validation_spread
         ),
         test_accuracy=entry.test_accuracy,
-        test_interval=_interval(seeds.test, seeds.trainings, noise.test_images, noise.test_spread),
-        seeds=seeds.trainings,
-        test_deviation=stdev(seeds.test) if len(seeds.test) > 1 else None,
+        test_interval=_interval(test, trainings, noise.test_images, noise.test_spread),
+        seeds=trainings,
+        test_deviation=stdev(test) if len(test) > 1 else None,
         steps=entry.steps,
     )
 

@@ -6,27 +6,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from evoptim.errors import InputError
-from evoptim.records import Candidate, Candidates, Evaluation, Outcome
+from evoptim.records import Candidate, Candidates, Outcome, Score
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """One candidate with its evaluation, or without one if none was found."""
+    """One candidate with its score, or without one if no record was found."""
 
     generation: int
     protocol: str
     candidate: Candidate
-    evaluation: Evaluation | None
+    score: Score | None
 
     @property
     def outcome(self) -> Outcome:
         """How the evaluation ended."""
-        return Outcome.MISSING if self.evaluation is None else self.evaluation.outcome
+        return Outcome.MISSING if self.score is None else self.score.outcome
 
     @property
     def fitness(self) -> float | None:
         """Validation accuracy, a fraction; None if it failed."""
-        return None if self.evaluation is None else self.evaluation.fitness
+        return None if self.score is None else self.score.fitness
 
 
 @dataclass(frozen=True)
@@ -34,32 +34,32 @@ class StageResult:
     """The records of a generation, or of the baselines (which count as generation 0).
 
     Raises:
-        InputError: the evaluations do not belong to the candidates.
+        InputError: the scores do not belong to the candidates.
     """
 
     generation: int
     candidates: Candidates
-    evaluations: tuple[Evaluation | None, ...]
+    scores: tuple[Score | None, ...]
     """One for each candidate, in the same order; None where no record was found."""
 
     def __post_init__(self) -> None:
         planned = self.candidates.candidates
-        if len(planned) != len(self.evaluations):
+        if len(planned) != len(self.scores):
             raise InputError(
-                f"a stage needs one evaluation or None for each candidate, got "
-                f"{len(self.evaluations)} for {len(planned)}; read the stage again"
+                f"a stage needs one score or None for each candidate, got "
+                f"{len(self.scores)} for {len(planned)}; read the stage again"
             )
-        for candidate, evaluation in zip(planned, self.evaluations, strict=True):
-            if evaluation is not None and evaluation.subject != candidate.id:
+        for candidate, score in zip(planned, self.scores, strict=True):
+            if score is not None and score.subject != candidate.id:
                 raise InputError(
                     f"evaluation {candidate.index} of generation {self.generation} must be of "
-                    f"{candidate.id}, got {evaluation.subject}; restore the record or run again "
+                    f"{candidate.id}, got {score.subject}; restore the record or run again "
                     f"under another name"
                 )
 
     def __iter__(self) -> Iterator[Scored]:
-        for candidate, evaluation in zip(self.candidates.candidates, self.evaluations, strict=True):
-            yield Scored(self.generation, self.candidates.protocol, candidate, evaluation)
+        for candidate, score in zip(self.candidates.candidates, self.scores, strict=True):
+            yield Scored(self.generation, self.candidates.protocol, candidate, score)
 
 
 def evolved(stages: Iterable[StageResult]) -> tuple[Scored, ...]:
@@ -70,3 +70,11 @@ def evolved(stages: Iterable[StageResult]) -> tuple[Scored, ...]:
 def baselines(stages: Iterable[StageResult]) -> tuple[Scored, ...]:
     """Every baseline that was evaluated."""
     return tuple(s for stage in stages for s in stage if s.candidate.role == "baseline")
+
+
+def by_generation(stages: Iterable[StageResult]) -> dict[int, tuple[Scored, ...]]:
+    """Every genome that was evaluated, under the number of its generation, in their order."""
+    found: dict[int, list[Scored]] = {}
+    for one in evolved(stages):
+        found.setdefault(one.generation, []).append(one)
+    return {generation: tuple(found[generation]) for generation in sorted(found)}

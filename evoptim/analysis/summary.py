@@ -8,11 +8,11 @@ from evoptim.analysis.archive import build_archive, leaders
 from evoptim.analysis.cost import SearchCost, search_cost
 from evoptim.analysis.noise import pooled_spread, standard_error
 from evoptim.analysis.outcomes import OutcomeCount, count_outcomes
-from evoptim.analysis.result import BASELINE_NAMES, Noise, Result, Seeds, build_result
+from evoptim.analysis.result import BASELINE_NAMES, Noise, Result, build_result
 from evoptim.analysis.stage import StageResult
 from evoptim.analysis.verdict import Verdict, compare
 from evoptim.config import RunConfig, Value
-from evoptim.records import Archive, Evaluation
+from evoptim.records import Archive, Score
 
 LEADERS = 5
 """How many of the best evolved optimizers a summary holds."""
@@ -108,40 +108,40 @@ def summarise(
 
 
 def _results(
-    archive: Archive, records: dict[tuple[str, str], Evaluation], images: Images
+    archive: Archive, records: dict[tuple[str, str], Score], images: Images
 ) -> tuple[tuple[Result, ...], tuple[Result, ...]]:
     """The leaders and the baselines, with intervals that share one spread over seeds."""
     best = leaders(archive, LEADERS)
     compared = (*best, *archive.baselines)
-    seeds = [Seeds.of(records.get((each.candidate.id, each.protocol))) for each in compared]
+    scores = [records.get((each.candidate.id, each.protocol)) for each in compared]
     noise = Noise(
         validation_images=images.validation,
         test_images=images.test,
-        validation_spread=pooled_spread(each.validation for each in seeds),
-        test_spread=pooled_spread(each.test for each in seeds),
+        validation_spread=pooled_spread(each.seed_validation for each in scores if each),
+        test_spread=pooled_spread(each.seed_test for each in scores if each),
     )
     names = [f"Evolved {place}" for place in range(1, len(best) + 1)]
     names += [BASELINE_NAMES.get(b.candidate.id, b.candidate.id) for b in archive.baselines]
     results = tuple(
-        build_result(name, entry, own, noise)
-        for name, entry, own in zip(names, compared, seeds, strict=True)
+        build_result(name, entry, score, noise)
+        for name, entry, score in zip(names, compared, scores, strict=True)
     )
     return results[: len(best)], results[len(best) :]
 
 
-def _records(stages: Iterable[StageResult]) -> dict[tuple[str, str], Evaluation]:
+def _records(stages: Iterable[StageResult]) -> dict[tuple[str, str], Score]:
     return {
-        (scored.candidate.id, scored.protocol): scored.evaluation
+        (scored.candidate.id, scored.protocol): scored.score
         for stage in stages
         for scored in stage
-        if scored.evaluation is not None
+        if scored.score is not None
     }
 
 
-def _versions(records: Iterable[Evaluation]) -> dict[str, tuple[str, ...]]:
+def _versions(records: Iterable[Score]) -> dict[str, tuple[str, ...]]:
     found: dict[str, set[str]] = {}
     for record in records:
-        for package, version in record.versions.items():
+        for package, version in record.versions:
             found.setdefault(package, set()).add(version)
     return {package: tuple(sorted(found[package])) for package in sorted(found)}
 

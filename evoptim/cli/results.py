@@ -69,8 +69,9 @@ def _table(title: str, entries: tuple[ArchiveEntry, ...]) -> Table:
 
 
 def _reversed(entry: ArchiveEntry) -> str:
-    gene = entry.candidate.gene or {}
-    return "  (reversed: w moves along it)" if gene.get("sign") == -1 else ""
+    gene = entry.candidate.gene
+    reversed_ = gene is not None and gene.get("sign") == -1
+    return "  (reversed: w moves along it)" if reversed_ else ""
 
 
 @click.command(short_help="Write the report of a run as one HTML file.")

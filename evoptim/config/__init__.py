@@ -1,5 +1,6 @@
 """The configuration of a search: typed, frozen, checked before anything runs."""
 
+from evoptim.config.json_object import JsonObject
 from evoptim.config.presets import PRESETS, preset
 from evoptim.config.probabilities import (
     DecayMutation,
@@ -24,6 +25,7 @@ __all__ = [
     "DecayMutation",
     "DecaySampling",
     "FullTraining",
+    "JsonObject",
     "ModelSpec",
     "MutationProbabilities",
     "Protocol",

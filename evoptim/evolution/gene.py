@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import Any, Protocol, TypeVar
 
@@ -35,5 +36,5 @@ class Gene(Protocol[G]):
     def to_json(self, value: G) -> dict[str, Any]:
         """The value as JSON values."""
 
-    def from_json(self, document: dict[str, Any]) -> G:
+    def from_json(self, document: Mapping[str, Any]) -> G:
         """The inverse of :meth:`to_json`; raises InputError for anything else."""

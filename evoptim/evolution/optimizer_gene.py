@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -46,5 +47,5 @@ class OptimizerGene:
     def to_json(self, value: Genome) -> dict[str, Any]:
         return value.to_json()
 
-    def from_json(self, document: dict[str, Any]) -> Genome:
+    def from_json(self, document: Mapping[str, Any]) -> Genome:
         return Genome.from_json(document)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
+from evoptim.config import JsonObject
 from evoptim.errors import InputError
 from evoptim.evolution.gene import Gene
 from evoptim.records import Candidate, Population
@@ -148,7 +149,7 @@ def _draw(gene: Gene[G], place: _Place[G], first: int) -> tuple[int, Candidate]:
             role=place.role,
             id=gene.identity(value),
             formula=gene.formula(value),
-            gene=gene.to_json(value),
+            gene=JsonObject(gene.to_json(value)),
             particle=None if parent is None else parent.particle,
             parent=None if parent is None else parent.id,
             change=change,

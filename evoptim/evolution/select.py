@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from evoptim.errors import InfrastructureError
-from evoptim.records import Candidate, Evaluation, Particle, Population
+from evoptim.records import Candidate, Evaluation, Particle, Population, Score
 
-Evaluations = Mapping[int, Evaluation]
+Evaluations = Mapping[int, Evaluation | Score]
 """By candidate index; a missing one counts as failed."""
 
 Merit = tuple[float, float]

@@ -7,7 +7,7 @@ field, never evaluated.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -106,7 +106,7 @@ def _edge_json(edge: Edge) -> dict[str, Any]:
     }
 
 
-def from_json(document: str | bytes | dict[str, Any]) -> Genome:
+def from_json(document: str | bytes | Mapping[str, Any]) -> Genome:
     """See :meth:`evoptim.genome.Genome.from_json`."""
     text = document if isinstance(document, str | bytes) else _text(document)
     if len(text) > MAX_BYTES:
@@ -122,7 +122,8 @@ def _text(values: object) -> str:
     pieces: list[str] = []
     size = 0
     try:
-        for piece in json.JSONEncoder().iterencode(values):
+        plain = dict(values) if isinstance(values, Mapping) else values
+        for piece in json.JSONEncoder().iterencode(plain):
             pieces.append(piece)
             size += len(piece)
             if size > MAX_BYTES:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -185,7 +186,7 @@ class Genome:
         return to_json(self)
 
     @staticmethod
-    def from_json(document: str | bytes | dict[str, Any]) -> Genome:
+    def from_json(document: str | bytes | Mapping[str, Any]) -> Genome:
         """Read what :meth:`to_json` wrote, as text or as JSON values.
 
         Raises:

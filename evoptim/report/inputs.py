@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from evoptim.analysis import Images, StageResult, Summary, build_archive, summarise
@@ -19,6 +20,9 @@ class ReportInputs:
     stages: tuple[StageResult, ...]
     """The baselines and every generation that has been evaluated, in any order."""
     populations: tuple[Population, ...] = ()
+    drawn: Mapping[tuple[str, str], Evaluation] = field(default_factory=dict)
+    """The whole records of the leaders and the baselines, by (subject, protocol): their learning
+    curves. One that is not there is not drawn."""
     images: Images | None = None
     """How many images the task really had; None if that is not known."""
     parameters: int | None = None
@@ -37,13 +41,3 @@ class ReportInputs:
     def summary(self) -> Summary:
         """The run in one value."""
         return summarise(self.run, self.config, self.stages, self.images, self.reused)
-
-    @cached_property
-    def evaluations(self) -> dict[tuple[str, str], Evaluation]:
-        """The records by (subject, protocol)."""
-        return {
-            (scored.candidate.id, scored.protocol): scored.evaluation
-            for stage in self.stages
-            for scored in stage
-            if scored.evaluation is not None
-        }

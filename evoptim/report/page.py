@@ -138,10 +138,10 @@ def _drawings(inputs: ReportInputs) -> list[Drawing]:
 def _errors(inputs: ReportInputs) -> list[tuple[str, str]]:
     """Formula and message of the first evaluations that raised something."""
     raised = (
-        (scored.candidate.formula, scored.evaluation.message)
+        (scored.candidate.formula, scored.score.message)
         for stage in inputs.stages
         for scored in stage
-        if scored.evaluation is not None and scored.evaluation.message is not None
+        if scored.score is not None and scored.score.message is not None
     )
     return list(islice(raised, MAX_ERRORS))
 

@@ -33,7 +33,7 @@ def build_series(inputs: ReportInputs) -> tuple[Series, ...]:
 
 
 def _series(inputs: ReportInputs, result: Result, line: Line) -> Series:
-    evaluation = inputs.evaluations.get((result.id, result.protocol))
+    evaluation = inputs.drawn.get((result.id, result.protocol))
     by_step: dict[int, list[Epoch]] = {}
     for training in evaluation.trainings if evaluation else ():
         for epoch in training.curve:

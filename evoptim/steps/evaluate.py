@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -79,7 +79,7 @@ def _optimizer(candidate: Candidate) -> MakeOptimizer:
 
 
 def make_evolved(
-    gene: dict[str, Any], params: Iterable[Tensor], lr: float, schedule: ScheduleSpec
+    gene: Mapping[str, Any], params: Iterable[Tensor], lr: float, schedule: ScheduleSpec
 ) -> Optimizer:
     """The optimizer of a candidate, for one training."""
     return EvolvedOptimizer(

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from evoptim.analysis import StageResult
 from evoptim.config import Protocol, RunConfig, Value
 from evoptim.errors import InputError
 from evoptim.evolution import generations_without_improvement
-from evoptim.records import Candidate, Candidates, Evaluation, Population
-from evoptim.store import MissingObjectError, Stage, Store, load
+from evoptim.records import Candidate, Candidates, Evaluation, Population, Score
+from evoptim.store import MissingObjectError, Stage, Store, load, read_many
 from evoptim.store.layout import (
     candidates_key,
     config_key,
     evaluation_key,
     evaluations_prefix,
     population_key,
+    run_prefix,
 )
 
 Model = TypeVar("Model", bound=Value)
@@ -110,27 +111,65 @@ def open_generation(store: Store, run: str, config: RunConfig, patience: int = 0
     return number
 
 
-def read_evaluations(
+def read_scores(
     store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]
-) -> dict[int, Evaluation]:
-    """The evaluations that there are of a stage's candidates, by candidate index."""
-    # One listing costs less than asking for every object; it may hold files that are not ours.
-    there = set(store.list(evaluations_prefix(run, stage)))
-    keys = {each.index: evaluation_key(run, stage, each.index) for each in candidates}
-    return {index: load(store, key, Evaluation) for index, key in keys.items() if key in there}
+) -> dict[int, Score]:
+    """What the evaluations that there are say of a stage's candidates, by candidate index."""
+    # One listing costs less than asking for every object.
+    there = frozenset(store.list(evaluations_prefix(run, stage)))
+    return _scores(store, run, stage, candidates, there, lambda: None)
 
 
-def read_stage(store: Store, run: str, stage: Stage) -> StageResult | None:
-    """The candidates of a stage with the evaluations that there are; None before it is proposed."""
-    if not store.exists(candidates_key(run, stage)):
-        return None
-    proposed = read_candidates(store, run, stage)
-    evaluations = read_evaluations(store, run, stage, proposed.candidates)
-    return StageResult(
-        generation=stage.number or 0,
-        candidates=proposed,
-        evaluations=tuple(evaluations.get(each.index) for each in proposed.candidates),
-    )
+def _scores(
+    store: Store,
+    run: str,
+    stage: Stage,
+    candidates: Sequence[Candidate],
+    there: frozenset[str],
+    on_read: Callable[[], None],
+) -> dict[int, Score]:
+    # Of a listing only what is asked for counts: it may hold files that are not ours.
+    keys = {evaluation_key(run, stage, each.index): each.index for each in candidates}
+    found = [key for key in keys if key in there]
+    scores = {}
+    read = read_many(lambda key: Score.of(load(store, key, Evaluation)), found)
+    for key, score in zip(found, read, strict=True):
+        scores[keys[key]] = score
+        on_read()
+    return scores
+
+
+OnRead = Callable[[int, int], None]
+"""Called with (evaluations read, evaluations that there are) while a run is read."""
+
+
+def read_stages(
+    store: Store, run: str, config: RunConfig, on_read: OnRead | None = None
+) -> tuple[StageResult, ...]:
+    """The stages that are proposed already, each with the evaluations that there are."""
+    there = frozenset(store.list(run_prefix(run)))
+    proposed = [each for each in stages(config) if candidates_key(run, each) in there]
+    folders = {evaluations_prefix(run, each).rstrip("/") for each in proposed}
+    total, done = sum(key.rpartition("/")[0] in folders for key in there), 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if on_read is not None:
+            on_read(done, total)
+
+    results = []
+    for stage in proposed:
+        candidates = read_candidates(store, run, stage)
+        scores = _scores(store, run, stage, candidates.candidates, there, count)
+        results.append(
+            StageResult(
+                generation=stage.number or 0,
+                candidates=candidates,
+                scores=tuple(scores.get(each.index) for each in candidates.candidates),
+            )
+        )
+    return tuple(results)
 
 
 def stages(config: RunConfig) -> tuple[Stage, ...]:

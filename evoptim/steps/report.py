@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
 
-from evoptim.analysis import Images, Summary
+from evoptim.analysis import (
+    LEADERS,
+    Images,
+    Scored,
+    StageResult,
+    Summary,
+    build_archive,
+    leaders,
+)
 from evoptim.config import RunConfig
 from evoptim.errors import InputError
 from evoptim.evolution import check_complete
 from evoptim.genome import Genome
-from evoptim.records import Population
-from evoptim.steps.reading import open_generation, read, read_config, read_stage, stages
+from evoptim.records import Archive, Evaluation, Population
+from evoptim.steps.reading import OnRead, open_generation, read, read_config, read_stages
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
-from evoptim.store.layout import ReportFile, candidates_key, population_key, report_key
+from evoptim.store.layout import (
+    ReportFile,
+    candidates_key,
+    evaluation_key,
+    population_key,
+    report_key,
+)
 from evoptim.tasks import ConvNet, load_task
 
 if TYPE_CHECKING:
@@ -118,8 +133,13 @@ def champion(store: str, run: str) -> tuple[str, dict[str, str | float]]:
     return genome, {name: value for name, value in facts.items() if value is not None}
 
 
-def read_inputs(store: Store, run: str) -> ReportInputs:
+def read_inputs(store: Store, run: str, on_read: OnRead | None = None) -> ReportInputs:
     """Everything that is known of a run so far.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        on_read: Called while evaluations are read.
 
     Raises:
         InputError: there is no such run, or one of its objects is broken.
@@ -128,16 +148,37 @@ def read_inputs(store: Store, run: str) -> ReportInputs:
     from evoptim.report import ReportInputs
 
     config = read_config(store, run)
-    found = [read_stage(store, run, stage) for stage in stages(config)]
+    found = read_stages(store, run, config, on_read)
     images, parameters = _task_facts(config)
     return ReportInputs(
         run=run,
         config=config,
-        stages=tuple(stage for stage in found if stage is not None),
+        stages=found,
         populations=_populations(store, run, config),
+        drawn=_drawn(store, run, found, build_archive(run, config, found)),
         images=images,
         parameters=parameters,
     )
+
+
+def _drawn(
+    store: Store, run: str, found: Iterable[StageResult], archive: Archive
+) -> dict[tuple[str, str], Evaluation]:
+    """The whole records of those optimizers whose learning curves the report draws."""
+    compared = (*leaders(archive, LEADERS), *archive.baselines)
+    wanted = {(each.candidate.id, each.protocol) for each in compared}
+    return {
+        (scored.candidate.id, scored.protocol): load(store, _key(run, scored), Evaluation)
+        for stage in found
+        for scored in stage
+        if scored.score is not None and (scored.candidate.id, scored.protocol) in wanted
+    }
+
+
+def _key(run: str, scored: Scored) -> str:
+    baseline = scored.candidate.role == "baseline"
+    stage = Stage.baselines() if baseline else Stage.generation(scored.generation)
+    return evaluation_key(run, stage, scored.candidate.index)
 
 
 def _populations(store: Store, run: str, config: RunConfig) -> tuple[Population, ...]:
@@ -174,7 +215,7 @@ def _check_finished(store: Store, inputs: ReportInputs, patience: int) -> None:
             "are selected; run the same search again, and see what there is with evoptim report"
         )
     for stage in inputs.stages:
-        evaluations = {place: each for place, each in enumerate(stage.evaluations) if each}
+        evaluations = {place: each for place, each in enumerate(stage.scores) if each}
         missing = inputs.config.max_missing_fraction
         check_complete(stage.candidates.candidates, evaluations, missing)
 

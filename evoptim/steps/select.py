@@ -8,8 +8,8 @@ from evoptim.evolution import check_complete, select_children, select_initial
 from evoptim.steps.reading import (
     read_candidates,
     read_config,
-    read_evaluations,
     read_population,
+    read_scores,
 )
 from evoptim.store import Stage, open_store, save
 from evoptim.store.layout import population_key
@@ -29,7 +29,7 @@ def select(store: str, run: str, generation: int) -> None:
     config = read_config(opened, run)
     stage = Stage.generation(generation)
     candidates = read_candidates(opened, run, stage).candidates
-    evaluations = read_evaluations(opened, run, stage, candidates)
+    evaluations = read_scores(opened, run, stage, candidates)
     check_complete(candidates, evaluations, config.max_missing_fraction)
     search = config.search
     if generation == 0:

@@ -3,6 +3,7 @@
 from evoptim.store.base import MissingObjectError, Store, check_key
 from evoptim.store.documents import load, save, to_json
 from evoptim.store.layout import Stage
+from evoptim.store.many import read_many
 from evoptim.store.open import check_writable, open_store
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "check_writable",
     "load",
     "open_store",
+    "read_many",
     "save",
     "to_json",
 ]

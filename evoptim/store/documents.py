@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from evoptim.errors import InputError
 from evoptim.store.base import Store
+from evoptim.store.pieces import json_pieces, parse_pieces
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_LONG: Final = 1_000_000
+"""Bytes from which it is worth while to read an object item by item."""
 
 
 def to_json(value: BaseModel) -> bytes:
@@ -21,9 +24,7 @@ def to_json(value: BaseModel) -> bytes:
     Raises:
         ValueError: the value holds NaN or an infinity, which JSON does not know.
     """
-    plain = value.model_dump(mode="json", by_alias=True)
-    text = json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
+    return b"".join([*(piece.encode() for piece in json_pieces(value)), b"\n"])
 
 
 def save(store: Store, key: str, value: BaseModel) -> bool:
@@ -40,6 +41,8 @@ def load(store: Store, key: str, model: type[Model]) -> Model:
             and the position.
     """
     data = store.get(key)
+    if len(data) > _LONG and (value := parse_pieces(data, model)) is not None:
+        return value
     try:
         return model.model_validate_json(data)
     except ValidationError as error:

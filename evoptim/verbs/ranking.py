@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from evoptim.analysis import build_archive
 from evoptim.errors import InputError
 from evoptim.records import Archive, ArchiveEntry
-from evoptim.steps.report import read_inputs
+from evoptim.steps.reading import OnRead, read_config, read_stages
 from evoptim.store import MissingObjectError, load, open_store
 from evoptim.store.layout import report_key
 from evoptim.verbs.searching import DEFAULT_STORE
 
 
-def results(run: str, store: str = DEFAULT_STORE) -> Archive:
+def results(run: str, store: str = DEFAULT_STORE, *, on_read: OnRead | None = None) -> Archive:
     """Everything that a run has evaluated, ranked; also while it is still running.
+
+    Args:
+        run: Name of the run.
+        store: Folder or ``s3://bucket/prefix``.
+        on_read: Called with (evaluations read, evaluations that there are) while those of an
+            unfinished run are read; a finished one has an archive.
 
     Raises:
         InputError: there is no such run, or one of its objects is broken.
@@ -20,7 +27,8 @@ def results(run: str, store: str = DEFAULT_STORE) -> Archive:
     try:
         return load(opened, report_key(run, "archive.json"), Archive)
     except MissingObjectError:
-        return read_inputs(opened, run).archive
+        config = read_config(opened, run)
+        return build_archive(run, config, read_stages(opened, run, config, on_read))
 
 
 def entry(run: str, rank: int, store: str = DEFAULT_STORE) -> ArchiveEntry:

@@ -4,9 +4,16 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_run import baseline_candidate, evaluation, genome_candidate, sample_config, sample_run
+from sample_run import (
+    baseline_candidate,
+    evaluation,
+    genome_candidate,
+    sample_config,
+    sample_run,
+    stage_of,
+)
 
-from evoptim.analysis import StageResult, build_archive, champion, leaders
+from evoptim.analysis import build_archive, champion, leaders
 from evoptim.records import Candidates, Outcome
 
 TEXTS = [
@@ -20,7 +27,7 @@ TEXTS = [
 def stage(generation, protocol, *rows, role="initial"):
     """Rows are (formula, fitness or None or 'missing', loss)."""
     found = tuple(genome_candidate(text, i, role) for i, (text, _, _) in enumerate(rows))
-    return StageResult(
+    return stage_of(
         generation,
         Candidates(protocol=protocol, candidates=found),
         tuple(
@@ -95,7 +102,7 @@ def test_baselines_are_ranked_among_themselves():
     found = tuple(baseline_candidate(name, i) for i, name in enumerate(("sgd", "adam")))
     records = (evaluation("sgd", own, 0.9), evaluation("adam", own, 0.95))
     archive = build_archive(
-        "r", config, [StageResult(0, Candidates(protocol=own, candidates=found), records)]
+        "r", config, [stage_of(0, Candidates(protocol=own, candidates=found), records)]
     )
     assert archive.entries == ()
     assert [entry.candidate.id for entry in archive.baselines] == ["adam", "sgd"]

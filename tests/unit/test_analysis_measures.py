@@ -10,12 +10,12 @@ from sample_run import (
     genome_candidate,
     sample_config,
     sample_run,
+    stage_of,
 )
 
 from evoptim.analysis import (
     Images,
     Spread,
-    StageResult,
     Summary,
     accuracy_interval,
     build_archive,
@@ -45,7 +45,7 @@ def stage(generation, *rows, protocol=OWN, seeds=(0,)):
         else:
             records.append(evaluation(candidate.id, protocol, result, seeds=seeds))
     found = tuple(c.model_copy(update={"index": i}) for i, (c, _) in enumerate(rows))
-    return StageResult(generation, Candidates(protocol=protocol, candidates=found), tuple(records))
+    return stage_of(generation, Candidates(protocol=protocol, candidates=found), records)
 
 
 def genome(number, **more):
@@ -57,11 +57,11 @@ def child(number, parent, **more):
     return genome(number, role="child", parent=parent.id, particle=0, change=f"{number}", **more)
 
 
-def test_a_stage_refuses_evaluations_of_something_else():
-    with pytest.raises(InputError, match="one evaluation or None for each candidate, got 0 for 1"):
-        StageResult(0, Candidates(protocol=OWN, candidates=(genome(0),)), ())
+def test_a_stage_refuses_scores_of_something_else():
+    with pytest.raises(InputError, match="one score or None for each candidate, got 0 for 1"):
+        stage_of(0, Candidates(protocol=OWN, candidates=(genome(0),)), ())
     with pytest.raises(InputError, match="got adam"):
-        StageResult(
+        stage_of(
             0,
             Candidates(protocol=OWN, candidates=(genome(0),)),
             (evaluation("adam", OWN, 0.5),),

@@ -60,9 +60,8 @@ def test_records_survive_json() -> None:
     for stage, population in zip(RUN.stages, RUN.populations, strict=False):
         assert Candidates.model_validate_json(to_json(stage.candidates)) == stage.candidates
         assert Population.model_validate_json(to_json(population)) == population
-        for record in stage.evaluations:
-            if record is not None:
-                assert Evaluation.model_validate_json(to_json(record)) == record
+    for record in RUN.drawn.values():
+        assert Evaluation.model_validate_json(to_json(record)) == record
     assert Archive.model_validate_json(to_json(ARCHIVE)) == ARCHIVE
 
 

@@ -12,9 +12,9 @@ from sample_run import (
     genome_candidate,
     sample_config,
     sample_run,
+    stage_of,
 )
 
-from evoptim.analysis import StageResult
 from evoptim.genome import Genome
 from evoptim.records import Candidates, Epoch, Outcome, Training
 from evoptim.report import ReportInputs, render
@@ -72,7 +72,9 @@ def one_stage(config, *records):
     """A run whose only stage holds these (candidate, evaluation) pairs."""
     found = tuple(c.model_copy(update={"index": i}) for i, (c, _) in enumerate(records))
     candidates = Candidates(protocol=config.protocol.content_id(), candidates=found)
-    return ReportInputs("r", config, (StageResult(0, candidates, tuple(e for _, e in records)),))
+    kept = {(e.subject, e.protocol): e for _, e in records if e is not None}
+    stage = stage_of(0, candidates, (e for _, e in records))
+    return ReportInputs("r", config, (stage,), drawn=kept)
 
 
 def test_the_same_inputs_give_the_same_bytes(html):
@@ -266,7 +268,7 @@ def test_ten_thousand_candidates_stay_below_four_megabytes():
         record.model_copy(update={"subject": c.id, "fitness": 0.5 + 0.4 * math.sin(c.index) ** 2})
         for c in found
     )
-    stage = StageResult(0, Candidates(protocol=own, candidates=found), records)
+    stage = stage_of(0, Candidates(protocol=own, candidates=found), records)
     html = render(ReportInputs("r", config, (stage,)))
     assert len(html) < 4_000_000
     page = Page(html)
