@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from evoptim.cli.cluster_options import image_option, profile_option, read_profile, target_option
 from evoptim.cli.options import json_option
 from evoptim.cli.output import print_json
 
@@ -15,20 +16,13 @@ _MARKS = {"ok": "ok", "warning": "WARN", "failed": "FAIL", "unknown": "?"}
 
 
 @click.command(short_help="Check that a cluster and a store are as a search needs them.")
-@click.option(
-    "--profile",
-    "profile_path",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="YAML file: how pods are to run there.",
-)
-@click.option(
-    "--target",
-    type=click.Choice(["kfp", "argo"]),
+@profile_option("YAML file: how pods are to run there.", required=True)
+@target_option(
+    "What is to run searches: Kubeflow Pipelines, or Argo Workflows alone.",
     default="kfp",
     show_default=True,
-    help="What is to run searches: Kubeflow Pipelines, or Argo Workflows alone.",
 )
+@image_option
 @click.option(
     "--store",
     envvar="EVOPTIM_STORE",
@@ -49,6 +43,7 @@ _MARKS = {"ok": "ok", "warning": "WARN", "failed": "FAIL", "unknown": "?"}
 def doctor(
     profile_path: Path,
     target: Any,
+    image: str | None,
     store: str | None,
     deep: bool,
     seconds: float,
@@ -70,9 +65,8 @@ def doctor(
       evoptim doctor --profile profile.yaml --json | jq '.findings[] | select(.verdict != "ok")'
     """  # noqa: D301 (click reads the backspace)
     from evoptim.verbs import diagnose
-    from pipelines.profile_reading import read_profile_file
 
-    profile = read_profile_file(profile_path)
+    profile = read_profile(profile_path, image)
     findings = []
     for found in diagnose(profile, target, store, start_pods=deep, seconds=seconds):
         findings.append(found)

@@ -11,14 +11,19 @@ from typing import Any, NoReturn
 import click
 
 import evoptim
-from evoptim.cli.cluster import cancel, logs, resume, status, submit, watch
+from evoptim.cli.cancel import cancel
+from evoptim.cli.compile import compile_
 from evoptim.cli.doctor import doctor
 from evoptim.cli.export import export
 from evoptim.cli.genome import check, show
 from evoptim.cli.health import health
-from evoptim.cli.pipeline import compile_, step
+from evoptim.cli.logs import logs
 from evoptim.cli.results import report, results
 from evoptim.cli.search import search
+from evoptim.cli.status import status
+from evoptim.cli.step import step
+from evoptim.cli.submit import resume, submit
+from evoptim.cli.watch import watch
 from evoptim.errors import EvoptimError, InputError
 
 _EPILOG = """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +14,6 @@ from evoptim.errors import InputError
 
 if TYPE_CHECKING:
     from evoptim.config import RunConfig
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _LONGEST_START = 35
 
@@ -29,63 +29,92 @@ store_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
-def config_options(command: F) -> F:
-    """The options that make a configuration."""
-    for option in reversed(
-        (
-            click.option(
-                "--config",
-                "config_path",
-                type=click.Path(dir_okay=False, path_type=Path),
-                help="YAML file; what it does not set comes from the preset.",
-            ),
-            click.option(
-                "--preset",
-                "preset_name",
-                help="Where to start from: quickstart (the default), paper, paper-init or "
-                "paper-evolution.",
-            ),
-            click.option("--task", help="What is trained on: digits, cifar10 or imagefolder."),
-            click.option(
-                "--data",
-                help="Folder or zip of images, train|test/<class>/* or <class>/*; for cifar10 "
-                "also the folder of torchvision's copy.",
-            ),
-            click.option("--seed", type=int, help="Seed of every random choice of the search."),
-            click.option(
-                "--set",
-                "settings",
-                multiple=True,
-                metavar="KEY=VALUE",
-                help="One setting by its path, such as search.generations=10; may be repeated.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+run_option = click.option("--run", required=True, help="Name of the run.")
 
 
-def build_config(
-    config_path: Path | None,
-    preset_name: str | None,
-    task: str | None,
-    data: str | None,
-    seed: int | None,
-    settings: tuple[str, ...],
-) -> RunConfig:
-    """The configuration that :func:`config_options` describe."""
-    from evoptim.config.reading import parse_setting, read_config
+@dataclass(frozen=True)
+class ConfigChoice:
+    """What the options of :func:`config_options` were given."""
 
-    changes: dict[str, Any] = {}
-    if task is not None:
-        changes["protocol.task.name"] = task
-    if data is not None:
-        # Steps run in other folders, so a path is fixed now.
-        changes["protocol.task.data"] = str(Path(data).expanduser().absolute())
-    if seed is not None:
-        changes["seed"] = seed
-    changes.update(parse_setting(text) for text in settings)
-    return read_config(_read(config_path), preset_name, changes)
+    path: Path | None
+    preset: str | None
+    task: str | None
+    data: str | None
+    seed: int | None
+    settings: tuple[str, ...]
+
+    def read(self) -> RunConfig:
+        """The configuration that they describe.
+
+        Raises:
+            InputError: it cannot be read, or is none.
+        """
+        from evoptim.config.reading import parse_setting, read_config
+
+        changes: dict[str, Any] = {}
+        if self.task is not None:
+            changes["protocol.task.name"] = self.task
+        if self.data is not None:
+            # Steps run in other folders, so a path is fixed now.
+            changes["protocol.task.data"] = str(Path(self.data).expanduser().absolute())
+        if self.seed is not None:
+            changes["seed"] = self.seed
+        changes.update(parse_setting(text) for text in self.settings)
+        return read_config(_read(self.path), self.preset, changes)
+
+    def run_name(self, config: RunConfig) -> str:
+        """The name of a run that was given none."""
+        return default_run_name(self.path, self.preset, self.task, config.seed)
+
+
+def config_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that make a configuration, as one argument: ``choice``, a ConfigChoice."""
+
+    @functools.wraps(command)
+    def packed(
+        config_path: Path | None,
+        preset_name: str | None,
+        task: str | None,
+        data: str | None,
+        seed: int | None,
+        settings: tuple[str, ...],
+        **others: Any,
+    ) -> None:
+        choice = ConfigChoice(config_path, preset_name, task, data, seed, settings)
+        command(choice=choice, **others)
+
+    for option in reversed(_CONFIG_OPTIONS):
+        packed = option(packed)
+    return packed
+
+
+_CONFIG_OPTIONS = (
+    click.option(
+        "--config",
+        "config_path",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="YAML file; what it does not set comes from the preset.",
+    ),
+    click.option(
+        "--preset",
+        "preset_name",
+        help="Where to start from: quickstart (the default), paper, paper-init or paper-evolution.",
+    ),
+    click.option("--task", help="What is trained on: digits, cifar10 or imagefolder."),
+    click.option(
+        "--data",
+        help="Folder or zip of images, train|test/<class>/* or <class>/*; for cifar10 "
+        "also the folder of torchvision's copy.",
+    ),
+    click.option("--seed", type=int, help="Seed of every random choice of the search."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="One setting by its path, such as search.generations=10; may be repeated.",
+    ),
+)
 
 
 def default_run_name(

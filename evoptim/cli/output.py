@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Sequence
+import logging
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +34,26 @@ def print_json(value: BaseModel | dict[str, Any]) -> None:
     """Print ``value`` as indented JSON on standard output."""
     plain = value if isinstance(value, dict) else value.model_dump(mode="json")
     click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
+
+
+def next_command(verb: str, run: str, store: str) -> str:
+    """What to type to go on with a run."""
+    return f"evoptim {verb} --run {run} --store {shlex.quote(store)}"
+
+
+def log_to_stderr() -> None:
+    """Show what a verb warns of."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+
+
+@contextmanager
+def interruptible(told: str) -> Iterator[None]:
+    """Let Ctrl-C end the command with 130, and say what that means for the run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"\n{told}", soft_wrap=True, markup=False)
+        raise SystemExit(130) from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from evoptim.cli.options import (
-    build_config,
-    config_options,
-    default_run_name,
-    json_option,
-    store_option,
-)
+from evoptim.cli.options import ConfigChoice, config_options, json_option, store_option
 from evoptim.cli.output import console, print_json, print_summary
 from evoptim.cli.view import View
 
@@ -45,12 +38,7 @@ if TYPE_CHECKING:
 @click.option("--gpus", is_flag=True, help="Give the containers this machine's NVIDIA GPUs.")
 @json_option
 def search(
-    config_path: Path | None,
-    preset_name: str | None,
-    task: str | None,
-    data: str | None,
-    seed: int | None,
-    settings: tuple[str, ...],
+    choice: ConfigChoice,
     store: str,
     run: str | None,
     workers: int | None,
@@ -76,12 +64,12 @@ def search(
       evoptim search --store s3://bucket/optimizers --seed 1
       evoptim search --runner docker --image evoptim:dev-cuda --gpus
     """  # noqa: D301 (click reads the backspace)
-    config = build_config(config_path, preset_name, task, data, seed, settings)
+    config = choice.read()
     containers = _containers(runner, image=image, network=network, gpus=gpus)
     # Only now: torch takes seconds, and a slip in the configuration should show at once.
     from evoptim.verbs import search as search_verb
 
-    name = run if run is not None else default_run_name(config_path, preset_name, task, config.seed)
+    name = run if run is not None else choice.run_name(config)
     view = View(name)
     try:
         with view:

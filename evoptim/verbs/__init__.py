@@ -1,5 +1,17 @@
 """The verbs of the command line, each a plain call: for notebooks and programs."""
 
+from evoptim.verbs.cluster import (
+    Cancelled,
+    RunStatus,
+    Submitted,
+    cancel,
+    follow_logs,
+    logs,
+    resume,
+    status,
+    submit,
+    watch,
+)
 from evoptim.verbs.compiling import Compiled, compile_for_cluster, compile_pipeline
 from evoptim.verbs.describing import Description, find_genome, show
 from evoptim.verbs.diagnosing import diagnose
@@ -9,17 +21,6 @@ from evoptim.verbs.progress import Status
 from evoptim.verbs.ranking import results
 from evoptim.verbs.reporting import make_report
 from evoptim.verbs.searching import DEFAULT_STORE, SearchResult, search
-from evoptim.verbs.submitting import (
-    Cancelled,
-    RunStatus,
-    Submitted,
-    cancel,
-    logs,
-    resume,
-    status,
-    submit,
-    watch,
-)
 
 __all__ = [
     "DEFAULT_STORE",
@@ -37,6 +38,7 @@ __all__ = [
     "diagnose",
     "export",
     "find_genome",
+    "follow_logs",
     "logs",
     "make_report",
     "results",

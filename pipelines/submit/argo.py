@@ -246,7 +246,7 @@ def _workflows(namespace: str) -> str:
 
 
 def _refused(error: ApiError, namespace: str) -> Exception:
-    if error.status == 404 and "namespace" in str(error).split(": ", 1)[-1]:
+    if error.status == 404 and f'namespaces "{namespace}" not found' in str(error):
         return InputError(
             f"the cluster has no namespace {namespace!r} ({error}): apply the manifests, or "
             "correct the profile's namespace"

@@ -68,12 +68,11 @@ def read_logs(
     shown = 0
     chosen = tuple(selectors)
     for phase in _PHASES:
-        for pod in _pods(cluster, namespace, chosen, phase):
+        for pod in list_pods(cluster, namespace, chosen, phase, step):
             if shown == most:
                 return
-            if step is None or step in step_of(pod) or step in pod["metadata"]["name"]:
-                shown += 1
-                yield _log(cluster, namespace, pod, phase, tail)
+            shown += 1
+            yield _log(cluster, namespace, pod, phase, tail)
         if step is None and shown:
             return
 
@@ -104,11 +103,31 @@ def step_of(pod: Object) -> str:
     return f"{stage}, task {index}" if stage and index is not None else str(stage or "")
 
 
+def log_path(namespace: str, pod: str) -> str:
+    """Where the API serves a pod's log."""
+    return f"{_path(namespace)}/{pod}/log"
+
+
 def _path(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods"
 
 
-def _pods(cluster: Cluster, namespace: str, selectors: Iterable[str], phase: str) -> list[Object]:
+def list_pods(
+    cluster: Cluster,
+    namespace: str,
+    selectors: Iterable[str],
+    phase: str,
+    step: str | None = None,
+) -> list[Object]:
+    """Pods in one phase, those that ended or came first first; of very many, some.
+
+    Args:
+        cluster: The cluster.
+        namespace: Where they are.
+        selectors: Label selectors; a pod that one of them finds is taken.
+        phase: ``Failed``, ``Running``, ``Pending`` or ``Succeeded``.
+        step: A part of the pod's or the step's name; None takes all.
+    """
     found: list[Object] = []
     for selector in selectors:
         query = {
@@ -117,6 +136,8 @@ def _pods(cluster: Cluster, namespace: str, selectors: Iterable[str], phase: str
             "limit": str(_LISTED),
         }
         found += cluster.request("GET", _path(namespace), query).get("items") or ()
+    if step is not None:
+        found = [pod for pod in found if step in step_of(pod) or step in pod["metadata"]["name"]]
     return sorted(found, key=_ended_at)
 
 
@@ -130,7 +151,7 @@ def _ended_at(pod: Object) -> str:
 
 def _log(cluster: Cluster, namespace: str, pod: Object, phase: str, tail: int) -> PodLog:
     name = pod["metadata"]["name"]
-    path = f"{_path(namespace)}/{name}/log"
+    path = log_path(namespace, name)
     try:
         text = cluster.text(path, {"container": CONTAINER, "tailLines": str(tail)})
     except ApiError as error:

@@ -25,7 +25,7 @@ from s3_server import serve_s3
 from test_doctor import NS, sound
 
 from evoptim.cli import main
-from evoptim.verbs import submitting
+from evoptim.verbs.cluster import cancelling
 from pipelines.profile_reading import read_profile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,7 +246,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
     """The cluster and the bucket of the guide."""
     for name in ("KUBERNETES_SERVICE_HOST", "KFP_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(submitting, "_CANCEL_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(cancelling, "_POLL_SECONDS", 0.01)
     monkeypatch.setenv("EVOPTIM_STORE", f"s3://{BUCKET}/evoptim")
     with serve_s3() as s3, fake_cluster() as fake:
         s3.create_bucket(BUCKET)

@@ -20,7 +20,18 @@ from manifest_checks.schemas import closed
 
 from evoptim.errors import InfrastructureError, InputError
 from evoptim.store import open_store
-from evoptim.verbs import Submitted, cancel, logs, resume, status, submit, submitting, watch
+from evoptim.verbs import (
+    RunStatus,
+    Submitted,
+    cancel,
+    follow_logs,
+    logs,
+    resume,
+    status,
+    submit,
+    watch,
+)
+from evoptim.verbs.cluster import cancelling, servers
 from pipelines.job import STORE_LABEL
 from pipelines.pod import RUN_LABEL, STAGE_LABEL
 from pipelines.submit import last_submission
@@ -39,8 +50,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeClu
     """A cluster that KUBECONFIG names, and nothing else that does."""
     for name in ("KUBERNETES_SERVICE_HOST", "KFP_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(submitting, "_SECONDS", 0.3)
-    monkeypatch.setattr(submitting, "_CANCEL_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(servers, "_SECONDS", 0.3)
+    monkeypatch.setattr(cancelling, "_POLL_SECONDS", 0.01)
     with fake_cluster() as fake:
         monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path)))
         yield fake
@@ -272,7 +283,7 @@ def test_watching_ends_on_every_terminal_state(
 ) -> None:
     name = sent(cluster, store)
 
-    def end(found: submitting.RunStatus) -> None:
+    def end(found: RunStatus) -> None:
         cluster.workflows[name]["spec"] = spec
         cluster.end_workflow(phase)
 
@@ -298,7 +309,7 @@ def test_watching_ends_when_the_workflow_was_deleted(
 ) -> None:
     name = sent(cluster, store)
 
-    def delete(found: submitting.RunStatus) -> None:
+    def delete(found: RunStatus) -> None:
         if anew:
             cluster.workflows[name]["metadata"]["uid"] = "another"
         else:
@@ -313,7 +324,7 @@ def test_watching_survives_an_api_server_that_is_away(cluster: FakeCluster, stor
     sent(cluster, store)
     problems = []
 
-    def go_on(found: submitting.RunStatus) -> None:
+    def go_on(found: RunStatus) -> None:
         problems.append(found.problem)
         if len(problems) == 1:
             cluster.down = True
@@ -341,11 +352,8 @@ def test_a_run_of_this_machine_has_no_end_that_can_be_watched(
 
 
 def test_an_unknown_run_is_named(cluster: FakeCluster, store: Path) -> None:
-    for verb in (status, watch, resume):
+    for verb in (status, watch, resume, cancel, logs, follow_logs):
         with pytest.raises(InputError, match="there is no run 'tiny' in"):
-            verb(RUN, str(store))
-    for verb in (cancel, logs):
-        with pytest.raises(InputError, match="was never submitted to a cluster"):
             verb(RUN, str(store))
 
 
@@ -487,7 +495,7 @@ def test_cancelling_says_which_pod_does_not_end(
     name = sent(cluster, store)
     cluster.end_workflow("Failed")
     cluster.put_pod("stubborn", "Running", of_workflow(name))
-    monkeypatch.setattr(submitting, "_CANCEL_SECONDS", 0.05)
+    monkeypatch.setattr(cancelling, "_SECONDS", 0.05)
     with pytest.raises(InfrastructureError, match="the pod stubborn is at work"):
         cancel(RUN, str(store))
 

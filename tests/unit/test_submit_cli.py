@@ -17,7 +17,7 @@ from tiny_run import tiny_config
 
 from evoptim import steps
 from evoptim.cli import main
-from evoptim.verbs import submitting
+from evoptim.verbs.cluster import cancelling, servers
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def s3() -> Iterator[S3Server]:
 def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeCluster]:
     for name in ("KUBERNETES_SERVICE_HOST", "KFP_ENDPOINT", "EVOPTIM_STORE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(submitting, "_SECONDS", 0.3)
-    monkeypatch.setattr(submitting, "_CANCEL_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(servers, "_SECONDS", 0.3)
+    monkeypatch.setattr(cancelling, "_POLL_SECONDS", 0.01)
     with fake_cluster() as fake:
         monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path)))
         yield fake
@@ -213,7 +213,7 @@ def test_logs_and_cancel_print_what_they_found(cluster: FakeCluster, tmp_path: P
         (["watch", "--store", "s"], "Missing option '--run'"),
         (["doctor"], "Missing option '--profile'"),
         (["doctor", "--profile", "none.yaml"], "the profile 'none.yaml' cannot be read"),
-        (["logs", "--run", "x", "--store", "nowhere"], "was never submitted to a cluster"),
+        (["logs", "--run", "x", "--store", "nowhere"], "there is no run 'x' in"),
         (["resume", "--run", "No", "--store", "nowhere"], "a run name must be"),
     ],
 )

@@ -20,15 +20,16 @@ from fake_kfp import FakeKfp, fake_kfp, make_certificate
 from evoptim.errors import InfrastructureError, InputError
 from evoptim.store import open_store
 from evoptim.verbs import (
+    RunStatus,
     Submitted,
     cancel,
     compile_for_cluster,
     resume,
     status,
     submit,
-    submitting,
     watch,
 )
+from evoptim.verbs.cluster import cancelling, servers, watching
 from pipelines.kubernetes_api import Patience
 from pipelines.profile_reading import profile_from_json
 from pipelines.submit import KfpEngine, last_submission
@@ -47,8 +48,8 @@ def kfp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeKfp]:
     for name in _VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    monkeypatch.setattr(submitting, "_SECONDS", 0.5)
-    monkeypatch.setattr(submitting, "_CANCEL_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(servers, "_SECONDS", 0.5)
+    monkeypatch.setattr(cancelling, "_POLL_SECONDS", 0.01)
     patience = Patience(total=0.5, first=0.01, longest=0.05)
     monkeypatch.setattr(module, "_PATIENCE", patience)
     with fake_kfp() as server:
@@ -210,7 +211,7 @@ def test_watching_ends_when_the_report_is_there(kfp: FakeKfp, tmp_path: Path) ->
     sent(kfp, tmp_path)
     seen = []
 
-    def work(found: submitting.RunStatus) -> None:
+    def work(found: RunStatus) -> None:
         seen.append(found)
         if len(seen) == 1:
             compute(tmp_path)
@@ -236,7 +237,7 @@ def test_watching_ends_on_every_terminal_state(
 ) -> None:
     run = sent(kfp, tmp_path)
 
-    def end(found: submitting.RunStatus) -> None:
+    def end(found: RunStatus) -> None:
         kfp.end(run, state)
 
     last = watch(RUN, str(tmp_path), end, seconds=0.01)
@@ -252,7 +253,7 @@ def test_watching_goes_on_while_a_run_is_cancelled_elsewhere_and_ends_then(
     states = iter(["RUNNING", "PAUSED", "CANCELING", "CANCELING", "FAILED"])
     phases = []
 
-    def go_on(found: submitting.RunStatus) -> None:
+    def go_on(found: RunStatus) -> None:
         assert found.engine is not None
         phases.append(found.engine.phase)
         kfp.end(run, next(states, "FAILED"))
@@ -275,7 +276,7 @@ def test_watching_survives_a_server_that_is_away(kfp: FakeKfp, tmp_path: Path) -
     run = sent(kfp, tmp_path)
     problems = []
 
-    def go_on(found: submitting.RunStatus) -> None:
+    def go_on(found: RunStatus) -> None:
         problems.append(found.problem)
         if len(problems) == 1:
             # More than one look's patience.
@@ -293,7 +294,7 @@ def test_watching_a_server_that_stays_away_ends(
     kfp: FakeKfp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent(kfp, tmp_path)
-    monkeypatch.setattr(submitting, "_WATCH_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "FOLLOWING_SECONDS", 0.0)
     kfp.faults.extend(["503"] * 100)
     with pytest.raises(InfrastructureError, match="503 the server is told to fail"):
         watch(RUN, str(tmp_path), seconds=0.01)
@@ -302,7 +303,7 @@ def test_watching_a_server_that_stays_away_ends(
 def test_an_expired_token_ends_watching_and_leaves_the_run(kfp: FakeKfp, tmp_path: Path) -> None:
     sent(kfp, tmp_path)
 
-    def expire(found: submitting.RunStatus) -> None:
+    def expire(found: RunStatus) -> None:
         kfp.token = "a new one"
 
     with pytest.raises(InputError, match=r"expired; set KFP_TOKEN .* What runs goes on"):
@@ -463,7 +464,7 @@ def test_cancelling_says_what_does_not_end(
     kfp: FakeKfp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent(kfp, tmp_path)
-    monkeypatch.setattr(submitting, "_CANCEL_SECONDS", 0.05)
+    monkeypatch.setattr(cancelling, "_SECONDS", 0.05)
     with pytest.raises(InfrastructureError, match="kfp says cancelling"):
         cancel(RUN, str(tmp_path))
 

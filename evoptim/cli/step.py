@@ -1,4 +1,4 @@
-"""``evoptim compile`` and ``evoptim step``."""
+"""``evoptim step``: what containers run."""
 
 from __future__ import annotations
 
@@ -8,109 +8,16 @@ import os
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from evoptim.cli.options import build_config, config_options, store_option
-from evoptim.cli.output import console, write_text
+from evoptim.cli.options import run_option, store_option
 from evoptim.errors import InputError
 
 if TYPE_CHECKING:
-    from evoptim.config import RunConfig
     from evoptim.store import Stage
-
-
-@click.command("compile", short_help="Write the search for Kubeflow Pipelines or Argo Workflows.")
-@config_options
-@click.option(
-    "--target",
-    type=click.Choice(["kfp", "argo"]),
-    default="kfp",
-    show_default=True,
-    help="The engine. argo: a WorkflowTemplate of Argo Workflows, without Kubeflow Pipelines.",
-)
-@click.option("--image", help="Container image of every step; changes the profile's.")
-@click.option(
-    "--profile",
-    "profile_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="YAML file: how pods run on the cluster.",
-)
-@click.option(
-    "--print-profile", is_flag=True, help="Print a commented profile to start from, and exit."
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="YAML file to write.  [default: standard output]",
-)
-def compile_(
-    config_path: Path | None,
-    preset_name: str | None,
-    task: str | None,
-    data: str | None,
-    seed: int | None,
-    settings: tuple[str, ...],
-    target: Literal["kfp", "argo"],
-    image: str | None,
-    profile_path: Path | None,
-    print_profile: bool,
-    output: Path | None,
-) -> None:
-    """Write the search as a Kubeflow pipeline (KFP v2 IR) or an Argo WorkflowTemplate, in YAML.
-
-    The pipeline is unrolled for the configuration's number of generations; everything else is
-    passed to it as parameters: store, run, config (JSON) and candidates_per_task.
-
-    With a profile it also says how its pods run. What the search will ask of the cluster is then
-    counted first, and one that cannot fit is refused.
-
-    For Argo one template serves every configuration, and its parameter patience ends runs early
-    that find nothing better.
-
-    \b
-    Examples:
-      evoptim compile > search.yaml
-      evoptim compile --set search.generations=20 --image registry/evoptim:1 -o search.yaml
-      evoptim compile --print-profile > profile.yaml
-      evoptim compile --profile profile.yaml -o search.yaml
-      evoptim compile --target argo --profile profile.yaml | kubectl apply -f -
-    """  # noqa: D301 (click reads the backspace)
-    if print_profile:
-        from pipelines.profile_reading import default_profile_text
-
-        click.echo(default_profile_text(), nl=False)
-        return
-    config = build_config(config_path, preset_name, task, data, seed, settings)
-    text = _compiled(config, target, image, profile_path)
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    write_text(output, text)
-    console.print(f"Wrote {output} ({len(text):,} bytes)", soft_wrap=True)
-
-
-def _compiled(
-    config: RunConfig, target: Literal["kfp", "argo"], image: str | None, profile_path: Path | None
-) -> str:
-    from evoptim.verbs import compile_for_cluster, compile_pipeline
-
-    if profile_path is None and target == "kfp":
-        return compile_pipeline(config, image)
-    from pipelines.preflight import plan_text
-    from pipelines.profile_reading import read_profile, read_profile_file
-
-    changes = {} if image is None else {"image": image}
-    if profile_path is None:
-        profile = read_profile(settings=changes)
-    else:
-        profile = read_profile_file(profile_path, changes)
-    compiled = compile_for_cluster(config, profile, target)
-    console.print(plan_text(compiled.plan), soft_wrap=True)
-    return compiled.text
 
 
 @click.group(short_help="Run one step of the pipeline, as a container does.", no_args_is_help=False)
@@ -128,7 +35,6 @@ def step() -> None:
     """  # noqa: D301 (click reads the backspace)
 
 
-_run = click.option("--run", required=True, help="Name of the run.")
 _generation = click.option(
     "--generation", type=click.IntRange(min=0), required=True, help="Number of the generation."
 )
@@ -173,7 +79,7 @@ _missing = click.option(
 
 @step.command()
 @store_option
-@_run
+@run_option
 @click.option("--config", required=True, help="The configuration as JSON, or @FILE.")
 @_patience
 def initialise(store: str, run: str, config: str, patience: int) -> None:
@@ -193,7 +99,7 @@ def initialise(store: str, run: str, config: str, patience: int) -> None:
 
 @step.command()
 @store_option
-@_run
+@run_option
 @_generation
 @_size
 @_missing
@@ -218,7 +124,7 @@ def _print_chunks(
 
 @step.command()
 @store_option
-@_run
+@run_option
 @_generation
 @_chunk
 @_size
@@ -236,7 +142,7 @@ _profile_json = click.option(
 
 @step.command("evaluate-fanout")
 @store_option
-@_run
+@run_option
 @_generation
 @_size
 @_profile_json
@@ -252,7 +158,7 @@ def evaluate_fanout(
 
 @step.command("evaluate-baselines-fanout")
 @store_option
-@_run
+@run_option
 @_size
 @_profile_json
 def evaluate_baselines_fanout(
@@ -278,7 +184,7 @@ def _fan_out(store: str, run: str, number: int | None, size: int, profile_json: 
 
 @step.command()
 @store_option
-@_run
+@run_option
 @_generation
 @_patience
 def select(store: str, run: str, generation: int, patience: int) -> None:
@@ -291,7 +197,7 @@ def select(store: str, run: str, generation: int, patience: int) -> None:
 
 @step.command("propose-baselines")
 @store_option
-@_run
+@run_option
 @_size
 @_missing
 def propose_baselines(store: str, run: str, candidates_per_task: int, missing: bool) -> None:
@@ -305,7 +211,7 @@ def propose_baselines(store: str, run: str, candidates_per_task: int, missing: b
 
 @step.command("evaluate-baselines")
 @store_option
-@_run
+@run_option
 @_chunk
 @_size
 def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
@@ -317,7 +223,7 @@ def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: in
 
 @step.command()
 @store_option
-@_run
+@run_option
 @_patience
 @click.option(
     "--unfinished",
