@@ -55,15 +55,12 @@ class Fault(Enum):
     UNCONDITIONAL = "unconditional"
     """The server does not see that the write was a conditional one."""
 
-
-_METHODS = {
-    Fault.TORN: "GET",
-    Fault.SHORT: "GET",
-    Fault.EMPTY: "GET",
-    Fault.TRICKLE: "GET",
-    Fault.RESET: "PUT",
-    Fault.UNCONDITIONAL: "PUT",
-}
+    @property
+    def methods(self) -> str:
+        """A regular expression: the requests with which it can be seen."""
+        if self in (Fault.TORN, Fault.SHORT, Fault.EMPTY, Fault.TRICKLE):
+            return "GET"
+        return "PUT" if self in (Fault.RESET, Fault.UNCONDITIONAL) else ".*"
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,8 @@ class Refusal:
 
     status: int
     code: str
+    methods: str = ".*"
+    """A regular expression: the requests to which it can be an answer."""
 
     @property
     def value(self) -> str:
@@ -85,11 +84,11 @@ class Refusal:
 BROKEN = Refusal(500, "InternalError")
 SLOW_DOWN = Refusal(503, "SlowDown")
 THROTTLED = Refusal(429, "TooManyRequests")
-CONFLICT = Refusal(409, "ConditionalRequestConflict")
+CONFLICT = Refusal(409, "ConditionalRequestConflict", "PUT")
 DENIED = Refusal(403, "AccessDenied")
 SKEWED = Refusal(403, "RequestTimeTooSkewed")
-OVER_QUOTA = Refusal(403, "QuotaExceeded")
-FULL = Refusal(507, "InsufficientStorage")
+OVER_QUOTA = Refusal(403, "QuotaExceeded", "PUT")
+FULL = Refusal(507, "InsufficientStorage", "PUT")
 NO_BUCKET = Refusal(404, "NoSuchBucket")
 
 
@@ -99,7 +98,7 @@ class Rule:
 
     fault: Fault | Refusal
     methods: str | None = None
-    """A regular expression; by default all that the fault can be seen with."""
+    """A regular expression; by default the fault's own."""
     path: str = ""
     """A regular expression to be found in the path with its query."""
     after: int = 0
@@ -109,9 +108,7 @@ class Rule:
     chance: float = 1.0
 
     def fits(self, method: str, path: str) -> bool:
-        methods = self.methods or (
-            _METHODS.get(self.fault, ".*") if isinstance(self.fault, Fault) else ".*"
-        )
+        methods = self.methods or self.fault.methods
         return bool(re.fullmatch(methods, method) and re.search(self.path, path))
 
 

@@ -80,7 +80,7 @@ class TestFaultsThatPass:
         assert plan.met[fault.value] == 2
 
     def test_a_conflict_is_tried_again(self, difficult: Difficult) -> None:
-        plan = Plan(Rule(CONFLICT, "PUT", times=3))
+        plan = Plan(Rule(CONFLICT, times=3))
         store = difficult(plan)
         assert store.put("a", b"1")
         assert store.get("a") == b"1"
