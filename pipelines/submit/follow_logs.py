@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from evoptim.errors import InfrastructureError
 from pipelines.job_status import pod_trouble
 from pipelines.kubernetes_api import ApiError, Cluster
 from pipelines.pod import CONTAINER
@@ -161,7 +162,12 @@ def _second(line: str) -> str:
     stamp = line.partition(" ")[0]
     whole, dot, rest = stamp.partition(".")
     offset = rest.lstrip("0123456789") if dot else ""
-    return datetime.fromisoformat(f"{whole}{offset}".replace("Z", "+00:00")).isoformat()
+    try:
+        return datetime.fromisoformat(f"{whole}{offset}".replace("Z", "+00:00")).isoformat()
+    except ValueError:
+        raise InfrastructureError(
+            f"the cluster leaves out when a line was printed ({line[:80]!r}): leave out --follow"
+        ) from None
 
 
 def _id(pod: Object) -> str:

@@ -18,6 +18,7 @@ from tiny_run import tiny_config
 from evoptim import steps
 from evoptim.cli import main
 from evoptim.verbs.cluster import cancelling, servers
+from pipelines.submit import follow_logs
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +203,49 @@ def test_logs_and_cancel_print_what_they_found(cluster: FakeCluster, tmp_path: P
         "The run tiny is failed; nothing of it is at work.",
         f"To go on: evoptim resume --run tiny --store {store}",
     ]
+
+
+def test_followed_logs_are_headed_where_the_pod_changes_and_end_with_the_run(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    submission = remember(store, "argo", "uid", cluster.url)
+    workflow = {"metadata": {"uid": "uid"}, "spec": {}, "status": {"phase": "Running"}}
+    cluster.workflows[submission.name] = workflow
+    labels = {"workflows.argoproj.io/workflow": submission.name}
+    cluster.put_pod("p", "Running", labels, log="one\n")
+
+    def look(seconds: float) -> None:
+        cluster.logs["p"] += "two\n"
+        cluster.put_pod("q", "Running", labels, log="three\n")
+        cluster.end_workflow("Failed")
+
+    monkeypatch.setattr(follow_logs.time, "sleep", look)
+    found = evoptim("logs", "--run", RUN, "--store", str(store), "--follow")
+    assert found.exit_code == 0, found.output
+    assert found.stdout == "==> p, Running\none\ntwo\n==> q, Running\nthree\n"
+    assert f"The run tiny has ended: evoptim status --run tiny --store {store}" in found.stderr
+
+
+@pytest.mark.parametrize("verb", ["logs --follow", "watch", "cancel"])
+def test_interrupting_says_what_becomes_of_the_run(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    submission = remember(store, "argo", "uid", cluster.url)
+    workflow = {"metadata": {"uid": "uid"}, "spec": {}, "status": {"phase": "Running"}}
+    cluster.workflows[submission.name] = workflow
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cancelling.time, "sleep", interrupt)
+    found = evoptim(*verb.split(), "--run", RUN, "--store", str(store))
+    assert found.exit_code == 130
+    told = {"cancel": "Run the same command again to end what is left of it"}
+    assert told.get(verb, "the run goes on") in found.stderr.replace("\n", " ")
 
 
 @pytest.mark.parametrize(
