@@ -320,8 +320,8 @@ def _refusal(method: str, path: str, error: Any) -> InfrastructureError | InputE
         )
     if status == 403:
         return ForbiddenError(
-            f"the API server forbids {method} {path} ({message}): give the user the Role "
-            "evoptim-search of the manifests"
+            f"the API server forbids {method} {path} ({message}): give pods the Role "
+            "evoptim-search of the manifests, people evoptim-submitter"
         )
     return ApiError(status, details.get("reason", ""), f"{method} {path}: {status} {message}")
 

@@ -22,6 +22,25 @@ FAN_OUT_VERBS = (
 )
 """What the step that watches an Indexed Job does."""
 
+SUBMITTER_ROLE = "evoptim-submitter"
+"""The manifests' Role for whoever submits: exactly what these verbs are."""
+LOOK_VERBS = (
+    *(
+        Access("", resource, "get", "doctor")
+        for resource in ("configmaps", "namespaces", "persistentvolumeclaims", "serviceaccounts")
+    ),
+    *(
+        Access("", resource, "list", "doctor")
+        for resource in ("events", "limitranges", "resourcequotas")
+    ),
+    Access("authorization.k8s.io", "localsubjectaccessreviews", "create", "doctor"),
+)
+"""What the examination looks at in the namespace, beside Secrets: who may get one may read it.
+
+Whoever may not look is told so, and the rest is examined all the same."""
+QUEUE_VERBS = (Access("kueue.x-k8s.io", "localqueues", "get", "doctor"),)
+"""What it looks at where training pods wait in a queue."""
+
 # S3 refuses requests that are off by 15 minutes; tokens are checked to the minute.
 _SKEW_WARNING = 30.0
 _SKEW_LIMIT = 300.0
@@ -76,7 +95,7 @@ def check_user(
             "your rights",
             verdict,
             f"you may not {each} in {profile.namespace}, which {each.purpose} needs",
-            "have a Role that allows it bound to you",
+            f"have the manifests' Role {SUBMITTER_ROLE} bound to you",
         )
 
 

@@ -51,5 +51,5 @@ def read(cluster: Cluster, path: str) -> Object | None:
 
 
 def _reason(error: ForbiddenError) -> str:
-    start = str(error).partition(": give the user")[0]
+    start = str(error).partition(": give pods")[0]
     return start.removeprefix("the API server forbids ")

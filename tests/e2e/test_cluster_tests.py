@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from kubernetes_api.toy import toy_cluster
 from manifest_checks.rendering import command
-from toy_cluster import toy_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = "tests/e2e/cluster"
@@ -37,9 +37,9 @@ def test_rights_and_a_cancellation_hold_on_a_cluster_of_processes(tmp_path: Path
             timeout=900,
         )
         assert done.returncode == 0, done.stdout[-4000:]
-        assert "16 passed" in done.stdout
+        assert "24 passed" in done.stdout
         # The namespace goes with the tests that made it.
-        assert ("namespaces", "", "evoptim-toy") not in cluster.objects
+        assert "evoptim-toy" not in cluster.namespaces()
 
 
 def test_without_a_cluster_every_test_says_why_it_is_skipped() -> None:

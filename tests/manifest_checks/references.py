@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from manifest_checks.pods import Pod, workloads
 from manifest_checks.rendering import Object, name_of, of_kind
+from pipelines.doctor.access import SUBMITTER_ROLE
 from pipelines.pod import QUEUE_LABEL, QUEUE_PRIORITY_LABEL
 
 # Made by whoever installs where no overlay makes it: kubectl create secret generic evoptim-s3 ...
@@ -121,12 +122,16 @@ def _bindings(found: _Found, things: list[Object], namespace: str) -> Iterator[s
         if found.missing(role["kind"], role["name"]):
             yield f"{name_of(each)}: no {role['kind']} {role['name']!r}"
         for subject in each["subjects"]:
+            if subject["kind"] != "ServiceAccount":
+                # Who users and groups are, only the cluster's login knows.
+                continue
             if subject.get("namespace") != namespace:
                 yield f"{name_of(each)}: subject in {subject.get('namespace')!r}"
             if found.missing(subject["kind"], subject["name"]):
                 yield f"{name_of(each)}: no {subject['kind']} {subject['name']!r}"
     for each in of_kind(things, "Role"):
-        if each["metadata"]["name"] not in bound:
+        # Who submits is for those who install it to say.
+        if each["metadata"]["name"] not in {*bound, SUBMITTER_ROLE}:
             yield f"{name_of(each)}: bound to nobody"
 
 

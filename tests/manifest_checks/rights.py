@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manifest_checks.rendering import Object, name_of, of_kind
+from manifest_checks.rendering import Object, find, name_of, of_kind
 
 Right = tuple[str, str, str]
 """API group and resource, name of the object or ``*``, verb."""
@@ -10,12 +10,19 @@ Right = tuple[str, str, str]
 
 def rights_of(things: list[Object], account: str) -> set[Right]:
     """All that is granted to a service account."""
-    roles = {each["metadata"]["name"]: each for each in of_kind(things, "Role")}
     return {
-        (f"{group}/{resource}".lstrip("/"), name, verb)
+        right
         for binding in of_kind(things, "RoleBinding")
         if any(subject["name"] == account for subject in binding["subjects"])
-        for rule in roles[binding["roleRef"]["name"]]["rules"]
+        for right in rights_in(things, binding["roleRef"]["name"])
+    }
+
+
+def rights_in(things: list[Object], role: str) -> set[Right]:
+    """All that a Role grants, whoever it is bound to."""
+    return {
+        (f"{group}/{resource}".lstrip("/"), name, verb)
+        for rule in find(things, "Role", role)["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for name in rule.get("resourceNames", ["*"])

@@ -10,8 +10,12 @@ from manifest_checks import budget, network, pod_security, references, rights, s
 from manifest_checks.pods import driver, in_workflow, of_search, step, worker, workloads
 from manifest_checks.rendering import MANIFESTS, OVERLAYS, Object, find, objects, of_kind, render
 
+from pipelines.doctor.access import LOOK_VERBS, QUEUE_VERBS, SUBMITTER_ROLE, user_verbs
+from pipelines.doctor.deep import VERBS as DEEP_VERBS
 from pipelines.profile import ClusterProfile
 from pipelines.profile_reading import read_profile_file
+from pipelines.submit.access import Access
+from pipelines.submit.record import Target
 
 Rendered = Callable[[str], list[Object]]
 
@@ -114,6 +118,27 @@ def test_role_of_the_job_fan_out_stays_the_same(rendered: Rendered, overlay: str
     role = find(rendered(overlay), "Role", "evoptim-search")
     binding = find(rendered(overlay), "RoleBinding", "evoptim-search")
     assert rights.rights_of([role, binding], "evoptim-search") == SEARCH
+
+
+def granted(*verbs: Access) -> set[rights.Right]:
+    return {(f"{each.group}/{each.resource}".lstrip("/"), "*", each.verb) for each in verbs}
+
+
+@every_overlay
+def test_submitters_may_do_exactly_what_the_commands_do(rendered: Rendered, overlay: str) -> None:
+    things = rendered(overlay)
+    target: Target = "argo" if overlay in ("local", "argo-only") else "kfp"
+    queued = QUEUE_VERBS if overlay == "kueue" else ()
+    wanted = granted(*user_verbs(target), *DEEP_VERBS, *LOOK_VERBS, *queued)
+    assert rights.rights_in(things, SUBMITTER_ROLE) == wanted
+
+
+@every_overlay
+def test_whom_searches_are_submitted_by_is_for_the_user_to_say(
+    rendered: Rendered, overlay: str
+) -> None:
+    bound = {each["roleRef"]["name"] for each in of_kind(rendered(overlay), "RoleBinding")}
+    assert SUBMITTER_ROLE not in bound
 
 
 @every_overlay
@@ -237,13 +262,17 @@ def test_credentials_are_ignored_by_git() -> None:
 def test_components_combine(manifests: Path, kustomize: None, tmp_path: Path) -> None:
     """The overlay that docs/manifests.md shows."""
     page = (MANIFESTS.parent / "docs" / "manifests.md").read_text(encoding="utf-8")
-    (shown,) = (part.split("```")[0] for part in page.split("```yaml\n")[1:2])
+    binding, shown = (part.split("```")[0] for part in page.split("```yaml\n")[1:3])
     target = manifests / "overlays" / "mine"
     target.mkdir()
+    (target / "binding.yaml").write_text(binding, encoding="utf-8")
+    shown = shown.replace("resources: [", "resources: [binding.yaml, ")
     (target / "kustomization.yaml").write_text(shown, encoding="utf-8")
     answer = render(target)
     assert (answer.returncode, answer.stderr) == (0, "")
     things = objects(answer.stdout)
+    whole = granted(*user_verbs("argo"), *DEEP_VERBS, *LOOK_VERBS, *QUEUE_VERBS)
+    assert rights.rights_of(things, "optimizers") == whole
     profile = profile_of("kueue")
     assert references.problems(things, of_search(profile), "evoptim") == []
     assert schemas.kubernetes_problems(things) == []
