@@ -29,6 +29,7 @@ from pipelines.argo_pod import (
     SIZE,
     STORE,
     arguments,
+    executor_security,
     inputs,
     pod,
 )
@@ -142,6 +143,7 @@ def search_template(
             "serviceAccountName": profile.steps.service_account,
             "executor": {"serviceAccountName": EXECUTOR_ACCOUNT},
             "securityContext": pod_security(profile),
+            "podSpecPatch": executor_security(profile),
             **({"imagePullSecrets": image_pull_secrets(profile)} if _secrets(profile) else {}),
             # Two workflows of one run would do everything twice.
             "synchronization": {"mutexes": [{"name": f"evoptim-{RUN}"}]},

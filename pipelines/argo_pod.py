@@ -1,5 +1,6 @@
 """Templates of Argo Workflows that run one container, and when their pods are replaced."""
 
+import json
 from collections.abc import Mapping, Sequence
 
 from pipelines.pod import (
@@ -7,6 +8,7 @@ from pipelines.pod import (
     Part,
     annotations,
     container,
+    container_security,
     labels,
     pod_settings,
 )
@@ -14,6 +16,9 @@ from pipelines.profile import ClusterProfile, Role
 
 DISRUPTIONS = 16
 """How many more pods than the profile's retries follow one that is taken from its node."""
+
+EXECUTOR_USER = 65532
+"""User of Argo's own containers where the profile names none: theirs is root. It is our image's."""
 
 RUN = "{{workflow.parameters.run}}"
 STORE = ("--store", "{{workflow.parameters.store}}", "--run", RUN)
@@ -59,6 +64,25 @@ def pod(
         "retryStrategy": _retries(profile.pods(role).retries),
         "container": container(profile, role, ["step", *command]),
     }
+
+
+def executor_security(profile: ClusterProfile) -> str:
+    """``podSpecPatch`` of a workflow that makes Argo's own containers meet Pod Security too.
+
+    Unless its controller is told otherwise, Argo gives them no security context, and their image
+    runs as root: the level ``restricted`` refuses the pod, and ``runAsNonRoot`` keeps it from
+    starting.
+    """
+    security = container_security(profile)
+    # One of them writes where the image's root is, in some versions.
+    del security["readOnlyRootFilesystem"]
+    if profile.security.run_as_non_root and profile.security.run_as_user is None:
+        security["runAsUser"] = EXECUTOR_USER
+    patch = {
+        kind: [{"name": name, "securityContext": security}]
+        for kind, name in (("initContainers", "init"), ("containers", "wait"))
+    }
+    return json.dumps(patch, separators=(", ", ": "))
 
 
 # Exit codes of what is ended by a signal; and, where there is none, what Kubernetes and Argo say of
