@@ -33,8 +33,9 @@ def large_config(records: int, generations: int = 1) -> RunConfig:
     each = records // generations
     if each * generations != records or each % CHILDREN:
         raise ValueError(f"{records} records are no {generations} generations of {CHILDREN} * n")
+    particles = each // CHILDREN if generations > 1 else 1
     search = SearchSpec(
-        initial=each, particles=each // CHILDREN, children=CHILDREN, generations=generations - 1
+        initial=each, particles=particles, children=CHILDREN, generations=generations - 1
     )
     return preset("quickstart").model_copy(update={"search": search})
 

@@ -70,6 +70,7 @@ def summarise(
     stages: Iterable[StageResult],
     images: Images | None = None,
     reused: int | None = None,
+    archive: Archive | None = None,
 ) -> Summary:
     """Summarise a run from its records.
 
@@ -79,10 +80,11 @@ def summarise(
         stages: every stage that has been evaluated, in any order.
         images: how many images the task really had; None if that is not known.
         reused: how many evaluations were found in the store; None if that is not known.
+        archive: their archive, where it is made already.
     """
     stages = tuple(stages)
     images = images or Images()
-    archive = build_archive(run, config, stages)
+    archive = archive or build_archive(run, config, stages)
     records = _records(stages)
     best, rivals = _results(archive, records, images)
     scored = sum(entry.fitness is not None for entry in archive.entries)

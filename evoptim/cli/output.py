@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,8 +33,14 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 def print_json(value: BaseModel | dict[str, Any]) -> None:
     """Print ``value`` as indented JSON on standard output."""
-    plain = value if isinstance(value, dict) else value.model_dump(mode="json")
-    click.echo(json.dumps(plain, indent=1, ensure_ascii=False))
+    if isinstance(value, dict):
+        click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+        return
+    from evoptim.store.pieces import json_pieces
+
+    # An archive may have 100,000 entries: they are never text all at once.
+    sys.stdout.writelines(json_pieces(value, sort_keys=False))
+    click.echo()
 
 
 def next_command(verb: str, run: str, store: str) -> str:

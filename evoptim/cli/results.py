@@ -9,6 +9,7 @@ import click
 
 from evoptim.cli.options import json_option, store_option
 from evoptim.cli.output import console, number, out, percent, print_json, write_text
+from evoptim.cli.reading import reading
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +37,8 @@ def results(store: str, run: str, top: int, as_json: bool) -> None:
     """  # noqa: D301 (click reads the backspace)
     from evoptim.verbs import results as results_verb
 
-    archive = results_verb(run, store)
+    with reading() as on_read:
+        archive = results_verb(run, store, on_read=on_read)
     if as_json:
         print_json(archive)
         return
@@ -91,6 +93,7 @@ def report(store: str, run: str, output: Path | None) -> None:
     from evoptim.verbs import make_report
 
     path = output or Path(f"{run}.html")
-    html = make_report(run, store)
+    with reading() as on_read:
+        html = make_report(run, store, on_read=on_read)
     write_text(path, html)
     console.print(f"Wrote {path}", soft_wrap=True)
