@@ -19,6 +19,7 @@ from pipelines.compiler import compile_search
 from pipelines.job import Work, build_job
 from pipelines.profile import ClusterProfile, PodProfile
 from pipelines.quantity import amount, cores, memory
+from pipelines.store_requests import store_requests
 
 Target = Literal["kfp", "argo"]
 
@@ -45,14 +46,6 @@ _EXECUTOR_INPUT_BYTES = 4_000
 # What KFP asks for each of its drivers.
 _DRIVER = {"cpu": "100m", "memory": "64Mi"}
 _DRIVER_LIMITS = {"cpu": "500m", "memory": "512Mi"}
-
-_LISTED = 1_000
-# To write an object once takes two requests: a store asks first.
-_WRITE = 2
-# Initialise writes once. Report asks whether it is done, reads the configuration, writes five
-# objects and reads four.
-_S3_FIXED = _WRITE + 2 + 5 * _WRITE + 4
-"""Keys that S3 lists at a time."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +174,11 @@ def make_plan(
         + max(config_bytes, chunk_list if fan_out == "loop" else len(profile.canonical_json())),
         job_bytes=_job_bytes(profile, stages) if fan_out == "job" else 0,
         quota=_quota(profile, stages, target, fan_out),
-        s3_requests=sum(_s3_requests(each, fan_out) for each in stages) + _S3_FIXED,
+        s3_requests=store_requests(
+            [(each.generation, each.candidates) for each in stages],
+            profile.candidates_per_task,
+            watched=fan_out == "job",
+        ),
         evaluation_seconds=None if timeout is None else timeout * _rounds(profile),
         timeout_seconds=profile.workers.timeout_seconds,
     )
@@ -275,28 +272,6 @@ def _quota(
         memory_limits=total("limits", "memory"),
         gpus=workers * profile.workers.resources.gpu + steps * profile.steps.resources.gpu,
     )
-
-
-def _s3_requests(stage: StagePlan, fan_out: str) -> int:
-    """Requests of one stage on a store that nothing is reused from, without retries."""
-    lists = max(1, math.ceil(stage.candidates / _LISTED))
-    # Its chunk: the configuration and the candidates. Each candidate: is it there, does another
-    # run have it; write it for all runs; then again, found, and written for this run.
-    evaluate = 2 * stage.chunks + (4 + 2 * _WRITE) * stage.candidates
-    # Before and after the Job: the candidates, and a listing of the evaluations.
-    watch = 2 * (1 + lists) if fan_out == "job" else 0
-    # The report: is the stage there, its candidates, a listing, every evaluation.
-    report = 2 + lists + stage.candidates
-    if stage.generation is None:
-        # Propose: configuration, write, read.
-        return 2 + _WRITE + evaluate + watch + report
-    # Propose: is it there, configuration, write, read; later ones also read the population and
-    # the candidates of every generation before.
-    propose = 3 + _WRITE + (1 + stage.generation if stage.generation else 0)
-    # Select: is it there, configuration, candidates, listing, evaluations, population of before,
-    # write; then the population for its metrics, and once more for the report.
-    select = 5 + _WRITE + lists + stage.candidates + (1 if stage.generation else 0)
-    return propose + evaluate + watch + select + report
 
 
 def _rounds(profile: ClusterProfile) -> int:

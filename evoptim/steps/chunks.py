@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from evoptim.errors import InputError
-from evoptim.records import Candidate
+
+Item = TypeVar("Item")
 
 INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
 """Environment variable in which an Indexed Job numbers its pods, from 0."""
@@ -27,16 +28,14 @@ def chunk_numbers(candidates: int, candidates_per_task: int) -> list[int]:
     return list(range(math.ceil(candidates / _checked(candidates_per_task))))
 
 
-def chunk_of(
-    candidates: Sequence[Candidate], chunk: int, candidates_per_task: int
-) -> Sequence[Candidate]:
-    """The candidates of one chunk.
+def chunk_of(candidates: Sequence[Item], chunk: int, candidates_per_task: int) -> Sequence[Item]:
+    """The candidates of one chunk, or their numbers.
 
     Raises:
         InputError: there is no such chunk, or ``candidates_per_task`` is below 1.
     """
     numbers = chunk_numbers(len(candidates), candidates_per_task)
-    if chunk not in numbers:
+    if not 0 <= chunk < len(numbers):
         raise InputError(
             f"{len(candidates)} candidates in chunks of {candidates_per_task} have the chunks 0 to "
             f"{len(numbers) - 1}, got {chunk}: give the same candidates_per_task as to propose"

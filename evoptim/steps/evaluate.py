@@ -16,10 +16,11 @@ from evoptim.genome import Genome
 from evoptim.optim import EvolvedOptimizer
 from evoptim.optim.baselines import make_baseline
 from evoptim.records import Candidate, Evaluation
-from evoptim.steps.chunks import chunk_of
-from evoptim.steps.reading import read_candidates, read_config, stage_protocol
+from evoptim.steps.parts import read_chunk
+from evoptim.steps.reading import read_config, stage_protocol
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
+from evoptim.store.many import read_many
 from evoptim.training import Job, MakeOptimizer, evaluate_many
 
 WORKERS_VARIABLE = "EVOPTIM_WORKERS"
@@ -42,16 +43,21 @@ def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: in
 
 
 def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> None:
-    protocol = stage_protocol(read_config(store, run), stage)
-    mine = chunk_of(read_candidates(store, run, stage).candidates, chunk, size)
-    missing = [each for each in mine if not _reuse(store, run, stage, each, protocol)]
+    config = read_config(store, run)
+    protocol = stage_protocol(config, stage)
+    mine = read_chunk(store, run, config, stage, chunk, size)
+    there = read_many(lambda each: _reuse(store, run, stage, each, protocol), mine)
+    missing = [each for each, found in zip(mine, there, strict=True) if not found]
     jobs = [Job(each.id, _optimizer(each), protocol) for each in missing]
     for place, evaluation in evaluate_many(jobs, _workers()):
         candidate = missing[place]
         # The shared object comes first: whoever finds the run's finds the shared one too.
         shared = shared_evaluation_key(candidate.id, protocol.content_id())
-        save(store, shared, evaluation)
-        _reuse(store, run, stage, candidate, protocol)
+        if save(store, shared, evaluation):
+            save(store, evaluation_key(run, stage, candidate.index), evaluation)
+        else:
+            # Another run was faster, and its record is the one that all runs share.
+            _reuse(store, run, stage, candidate, protocol)
         print(
             f"{stage} {candidate.index}: {evaluation.outcome.value}, "
             f"fitness {evaluation.fitness}, {candidate.formula}",

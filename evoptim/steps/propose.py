@@ -9,6 +9,7 @@ from evoptim.evolution import OptimizerGene, propose_children, propose_initial
 from evoptim.optim.baselines import BASELINES
 from evoptim.records import Candidate, Candidates
 from evoptim.steps.chunks import chunk_numbers
+from evoptim.steps.parts import write_parts
 from evoptim.steps.processes import in_order
 from evoptim.steps.reading import read_candidates, read_config, read_population, stage_protocol
 from evoptim.store import Stage, Store, open_store, save
@@ -75,7 +76,10 @@ def _write(
     store: Store, run: str, stage: Stage, config: RunConfig, candidates: tuple[Candidate, ...]
 ) -> None:
     protocol = stage_protocol(config, stage).content_id()
-    save(store, candidates_key(run, stage), Candidates(protocol=protocol, candidates=candidates))
+    proposed = Candidates(protocol=protocol, candidates=candidates)
+    # The parts come first: where there is the whole, everything is proposed.
+    write_parts(store, run, stage, proposed)
+    save(store, candidates_key(run, stage), proposed)
 
 
 def _chunks(store: Store, run: str, stage: Stage, candidates_per_task: int) -> list[int]:

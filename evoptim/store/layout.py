@@ -4,6 +4,7 @@
 
     runs/<run>/config.json
     runs/<run>/generations/<ggg>/candidates.json
+    runs/<run>/generations/<ggg>/candidates/<nnn>.json    parts of it, where it is long
     runs/<run>/generations/<ggg>/evaluations/<nnnnn>.json
     runs/<run>/generations/<ggg>/population.json
     runs/<run>/baselines/candidates.json
@@ -29,6 +30,9 @@ SUBMISSIONS: Final = 1_000
 """How often a run may be submitted to clusters: the names have three digits."""
 EVALUATIONS: Final = 100_000
 """Evaluations that a stage may have: their names have five digits."""
+
+CANDIDATES_IN_PART: Final = 100
+"""Candidates of a part of a stage; shorter stages have none. A task reads its parts alone."""
 
 ReportFile = Literal["index.html", "summary.json", "archive.json", "champion.json", "champion.py"]
 
@@ -103,6 +107,12 @@ def config_key(run: str) -> str:
 def candidates_key(run: str, stage: Stage) -> str:
     """What the stage evaluates, in order."""
     return f"{run_prefix(run)}{stage}/candidates.json"
+
+
+def candidates_part_key(run: str, stage: Stage, part: int) -> str:
+    """Some of what the stage evaluates: the part with this number, counted from 0."""
+    number = _bounded("part", part, EVALUATIONS // CANDIDATES_IN_PART)
+    return f"{run_prefix(run)}{stage}/candidates/{number:03d}.json"
 
 
 def evaluations_prefix(run: str, stage: Stage) -> str:

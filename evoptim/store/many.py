@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 THREADS: Final = 16
@@ -17,7 +18,7 @@ _AHEAD: Final = 2 * THREADS
 """Batches that may wait to be taken."""
 
 
-def read_many(read: Callable[[str], T], keys: Sequence[str]) -> Iterator[T]:
+def read_many(read: Callable[[K], T], keys: Sequence[K]) -> Iterator[T]:
     """``read(key)`` for every key, in their order, in many threads.
 
     What was read and not taken yet is bounded, however slowly it is taken: a thousand objects.
@@ -42,5 +43,5 @@ def read_many(read: Callable[[str], T], keys: Sequence[str]) -> Iterator[T]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _read(read: Callable[[str], T], keys: Sequence[str]) -> list[T]:
+def _read(read: Callable[[K], T], keys: Sequence[K]) -> list[T]:
     return [read(key) for key in keys]

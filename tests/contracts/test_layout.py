@@ -25,6 +25,10 @@ BASELINES = Stage.baselines()
             at.evaluation_key("first", THIRD, 42),
             "runs/first/generations/003/evaluations/00042.json",
         ),
+        (
+            at.candidates_part_key("first", THIRD, 7),
+            "runs/first/generations/003/candidates/007.json",
+        ),
         (at.population_key("first", 3), "runs/first/generations/003/population.json"),
         (at.candidates_key("first", BASELINES), "runs/first/baselines/candidates.json"),
         (at.evaluation_key("first", BASELINES, 0), "runs/first/baselines/evaluations/00000.json"),

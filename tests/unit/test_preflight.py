@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_run
 import yaml
 from click.testing import CliRunner
 
-from evoptim import steps
 from evoptim.cli.main import main
 from evoptim.config import RunConfig
 from evoptim.config.reading import read_config
 from evoptim.errors import InputError
-from evoptim.store import Stage
-from evoptim.store.local import LocalStore
 from pipelines import compile_search
 from pipelines.preflight import (
     WORKFLOW_LIMIT,
@@ -191,47 +186,6 @@ def test_the_table_can_be_read() -> None:
         re.match(r"workflow at its end +[\d.]+ KiB  of 1,024\.0 KiB$", line) for line in lines
     )
     assert any(re.match(r"quota: GPUs +14$", line) for line in lines)
-
-
-def test_store_requests_are_those_that_the_steps_make(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_cache: None
-) -> None:
-    """Both stores take the same requests: LocalStore asks before it writes, as S3 does."""
-    calls: Counter[str] = Counter()
-
-    def counted(verb: str, original: Any) -> Any:
-        def call(*given: Any) -> Any:
-            calls[verb] += 1
-            return original(*given)
-
-        return call
-
-    for verb in ("put", "get", "exists", "list"):
-        monkeypatch.setattr(LocalStore, verb, counted(verb, getattr(LocalStore, verb)))
-    asked = tiny_run.tiny_config()
-    store = str(tmp_path)
-    steps.initialise(store, "tiny", asked.model_dump_json())
-
-    def evaluated(stage: Stage, chunks: list[int]) -> None:
-        steps.missing_chunks(store, "tiny", stage, 3)
-        for chunk in chunks:
-            if stage.number is None:
-                steps.evaluate_baselines(store, "tiny", chunk, 3)
-            else:
-                steps.evaluate(store, "tiny", stage.number, chunk, 3)
-        steps.missing_chunks(store, "tiny", stage, 3)
-
-    evaluated(Stage.baselines(), steps.propose_baselines(store, "tiny", 3))
-    for number in (0, 1):
-        evaluated(Stage.generation(number), steps.propose(store, "tiny", number, 3))
-        steps.select(store, "tiny", number)
-        steps.population_metrics(store, "tiny", number)
-    steps.report(store, "tiny")
-    steps.champion(store, "tiny")
-    steps.summary(store, "tiny")
-    how = profile(fan_out="job", candidates_per_task=3)
-    plan = make_plan(asked, how, compiled=COMPILED)
-    assert plan.s3_requests == pytest.approx(sum(calls.values()), rel=0.05), calls
 
 
 def test_the_command_prints_the_plan_and_refuses_what_cannot_fit(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""The candidates of a long stage in parts, so that a task need not read 100,000 to train a few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from evoptim.config import RunConfig
+from evoptim.records import Candidate, Candidates
+from evoptim.steps.chunks import chunk_of
+from evoptim.steps.reading import planned_in, read_candidates
+from evoptim.store import MissingObjectError, Stage, Store, load, save
+from evoptim.store.layout import CANDIDATES_IN_PART, candidates_part_key
+
+
+def part_count(candidates: int) -> int:
+    """How many parts a stage of so many candidates has."""
+    return 0 if candidates <= CANDIDATES_IN_PART else -(-candidates // CANDIDATES_IN_PART)
+
+
+def parts_of(numbers: Sequence[int]) -> range:
+    """The parts that hold the candidates with these consecutive numbers, at least one."""
+    return range(numbers[0] // CANDIDATES_IN_PART, numbers[-1] // CANDIDATES_IN_PART + 1)
+
+
+def write_parts(store: Store, run: str, stage: Stage, proposed: Candidates) -> None:
+    """Write the parts of a stage, if it is long enough to have any."""
+    for part in range(part_count(len(proposed.candidates))):
+        begin = part * CANDIDATES_IN_PART
+        some = proposed.candidates[begin : begin + CANDIDATES_IN_PART]
+        piece = Candidates(protocol=proposed.protocol, candidates=some)
+        save(store, candidates_part_key(run, stage, part), piece)
+
+
+def read_chunk(
+    store: Store, run: str, config: RunConfig, stage: Stage, chunk: int, candidates_per_task: int
+) -> Sequence[Candidate]:
+    """The candidates of one chunk.
+
+    Raises:
+        InputError: the stage is not proposed yet, or has no such chunk.
+    """
+    planned = planned_in(config, stage)
+    if part_count(planned):
+        numbers = chunk_of(range(planned), chunk, candidates_per_task)
+        parts = parts_of(numbers)
+        try:
+            read = [
+                load(store, candidates_part_key(run, stage, part), Candidates).candidates
+                for part in parts
+            ]
+        except MissingObjectError:
+            # Not proposed yet, by a version that wrote no parts, or somebody removed them.
+            pass
+        else:
+            begin = numbers[0] - parts[0] * CANDIDATES_IN_PART
+            return tuple(chain.from_iterable(read))[begin : begin + len(numbers)]
+    proposed = read_candidates(store, run, stage).candidates
+    return chunk_of(proposed, chunk, candidates_per_task)

@@ -1,0 +1,90 @@
+"""How often a search asks its store, counted from its plan; on S3 each is one request.
+
+It is what the steps really do on a store that nothing is reused from, without retries: a test
+counts a whole search and compares.
+"""
+
+import math
+from collections.abc import Sequence
+
+from evoptim.analysis import LEADERS
+from evoptim.steps.parts import part_count, parts_of
+
+# To write an object once takes two requests: a store asks first.
+_WRITE = 2
+# Keys that S3 lists at a time.
+_LISTED = 1_000
+
+
+def store_requests(
+    stages: Sequence[tuple[int | None, int]], candidates_per_task: int, watched: bool
+) -> int:
+    """Requests of a whole search.
+
+    Args:
+        stages: The generation, or None for the baselines, and the candidates of every stage.
+        candidates_per_task: Size of a chunk.
+        watched: Whether an Indexed Job evaluates each stage; a step that watches it asks, before
+            and after, what is missing.
+    """
+    initialise = _WRITE
+    return (
+        initialise
+        + sum(
+            _propose(generation, candidates)
+            + _evaluate(candidates, candidates_per_task)
+            + (2 * (1 + _listings(candidates)) if watched else 0)
+            + (0 if generation is None else _select(generation, candidates))
+            for generation, candidates in stages
+        )
+        + _report(stages)
+    )
+
+
+def requests_per_candidate() -> int:
+    """What a task asks for each candidate that nobody has evaluated yet."""
+    # Is it there, does another run have it; written for all runs, then for this one.
+    return 2 + 2 * _WRITE
+
+
+def _propose(generation: int | None, candidates: int) -> int:
+    # The configuration; written, in parts where it is long; read.
+    own = 2 + _WRITE * (1 + part_count(candidates))
+    if generation is None:
+        return own
+    # Is it there already? Later ones read the population, and the candidates of all before.
+    return own + 1 + (1 + generation if generation else 0)
+
+
+def _evaluate(candidates: int, size: int) -> int:
+    numbers = range(candidates)
+    chunks = [numbers[begin : begin + size] for begin in range(0, candidates, size)]
+    # The configuration, and the candidates or those of their parts that hold the chunk.
+    long = part_count(candidates) > 0
+    inputs = sum(1 + (len(parts_of(chunk)) if long else 1) for chunk in chunks)
+    return inputs + requests_per_candidate() * candidates
+
+
+def _select(generation: int, candidates: int) -> int:
+    # Is it there, configuration, candidates, listing, evaluations, the population of before,
+    # written; then read for its metrics.
+    before = 1 if generation else 0
+    return 3 + _listings(candidates) + candidates + before + _WRITE + 1
+
+
+def _report(stages: Sequence[tuple[int | None, int]]) -> int:
+    generations = len(stages) - 1
+    evaluated = sum(candidates for _, candidates in stages)
+    keys = evaluated + sum(3 + part_count(candidates) for _, candidates in stages)
+    baselines = sum(candidates for generation, candidates in stages if generation is None)
+    # Its files: is it there; five written; read by the step that shows them, four of them again.
+    files = 1 + 5 * _WRITE + 1 + 3
+    # The configuration and the listing; every stage's candidates and evaluations; again those
+    # whose learning curves are drawn; every population, read, and asked for where it ends.
+    inputs = 1 + _listings(keys) + len(stages) + evaluated
+    drawn = min(LEADERS, evaluated - baselines) + baselines
+    return files + inputs + drawn + 2 * generations + 1
+
+
+def _listings(keys: int) -> int:
+    return max(1, math.ceil(keys / _LISTED))

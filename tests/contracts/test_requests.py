@@ -1,0 +1,76 @@
+"""How often a search asks its store: the preflight's number is what is counted on a real server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import botocore.client
+import pytest
+import tiny_run
+
+from evoptim import steps
+from evoptim.cache import CACHE_VARIABLE
+from evoptim.config import RunConfig
+from evoptim.store import Stage
+from pipelines.preflight import make_plan
+from pipelines.profile_reading import read_profile
+
+SIZE = 3
+GENERATIONS = 1
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    # Parts of two, so that chunks of three also begin in the midst of one.
+    monkeypatch.setattr("evoptim.steps.parts.CANDIDATES_IN_PART", 2)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """What was asked of S3, by the name of the request."""
+    counted: Counter[str] = Counter()
+    original = botocore.client.BaseClient._make_api_call
+
+    def call(self: Any, name: str, *given: Any) -> Any:
+        counted[name] += 1
+        return original(self, name, *given)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", call)
+    return counted
+
+
+def search(store: str) -> RunConfig:
+    """A whole search in the order of the pipeline, with one Job a stage."""
+    config = tiny_run.tiny_config(search__generations=GENERATIONS)
+    steps.initialise(store, "tiny", config.model_dump_json())
+
+    def evaluated(stage: Stage, chunks: list[int]) -> None:
+        steps.missing_chunks(store, "tiny", stage, SIZE)
+        for chunk in chunks:
+            if stage.number is None:
+                steps.evaluate_baselines(store, "tiny", chunk, SIZE)
+            else:
+                steps.evaluate(store, "tiny", stage.number, chunk, SIZE)
+        steps.missing_chunks(store, "tiny", stage, SIZE)
+
+    evaluated(Stage.baselines(), steps.propose_baselines(store, "tiny", SIZE))
+    for number in range(GENERATIONS + 1):
+        evaluated(Stage.generation(number), steps.propose(store, "tiny", number, SIZE))
+        steps.select(store, "tiny", number)
+        steps.population_metrics(store, "tiny", number)
+    steps.report(store, "tiny")
+    steps.champion(store, "tiny")
+    steps.summary(store, "tiny")
+    return config
+
+
+def test_the_preflight_counts_the_requests_that_a_search_makes(
+    s3_url: str, asked: Counter[str]
+) -> None:
+    config = search(s3_url)
+    profile = read_profile(settings={"fan_out": "job", "candidates_per_task": SIZE})
+    plan = make_plan(config, profile, compiled="x")
+    assert plan.s3_requests == sum(asked.values()), asked
