@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -36,7 +35,7 @@ from difficult_server import (
 from rgw_server import RgwServer, missing_rgw, serve_rgw
 from s3_server import BUCKET, S3Server
 from small_search import objects
-from stepwise import StepFailedError, Stepwise
+from stepwise import StepFailedError, Stepwise, StoppedClock, is_whole
 
 from evoptim.training import meter
 
@@ -64,6 +63,12 @@ LASTING: dict[Fault | Refusal, tuple[int, str]] = {
 """What never passes: the exit code, and what is said of the bucket."""
 
 
+def pairs(faults: Iterable[Fault | Refusal]) -> list[tuple[str, Fault | Refusal]]:
+    """Servers with faults; a refusal comes from the proxy, whatever server is behind it."""
+    real = [("Ceph", fault) for fault in faults if isinstance(fault, Fault)]
+    return [("moto", fault) for fault in faults] + real
+
+
 def name_of(value: object) -> str | None:
     return value.value.replace(" ", "-") if isinstance(value, Fault | Refusal) else None
 
@@ -81,7 +86,7 @@ def test_other_mixtures_change_nothing(fire: Fire, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", PASSING, ids=name_of)
+@pytest.mark.parametrize(("server", "fault"), pairs(PASSING), indirect=["server"], ids=name_of)
 def test_a_fault_that_passes_changes_nothing(fire: Fire, fault: Fault | Refusal) -> None:
     plan = Plan(Rule(fault, chance=ODDS.get(fault, 0.2)), seed=1)
     fire.search_to_the_end(plan)
@@ -89,15 +94,12 @@ def test_a_fault_that_passes_changes_nothing(fire: Fire, fault: Fault | Refusal)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    # Each at another step of the search.
-    ("fault", "after"),
-    [(fault, 4 * place) for place, fault in enumerate(LASTING)],
-    ids=name_of,
-)
+@pytest.mark.parametrize(("server", "fault"), pairs(LASTING), indirect=["server"], ids=name_of)
 def test_a_fault_that_stays_is_named_and_costs_nothing_but_time(
-    fire: Fire, fault: Fault | Refusal, after: int
+    fire: Fire, fault: Fault | Refusal
 ) -> None:
+    # Each at another step of the search.
+    after = 4 * list(LASTING).index(fault)
     fire.search_twice(Rule(fault, "PUT|GET" if fault.methods == ".*" else None, after=after))
 
 
@@ -191,21 +193,6 @@ class Fire:
         assert seen
 
 
-def is_whole(key: str, data: bytes) -> bool:
-    """Whether a document is one from its beginning to its end, read without evoptim."""
-    text = data.decode()
-    if key.endswith(".json"):
-        try:
-            json.loads(text)
-        except ValueError:
-            return False
-        return text.endswith("}\n")
-    if key.endswith(".py"):
-        compile(text, key, "exec")
-        return text.endswith("\n")
-    return text.rstrip().endswith("</html>")
-
-
 def mixture(seed: int) -> Plan:
     """Every fault now and then: one request in five meets one."""
     rules = [Rule(fault, chance=ODDS.get(fault, 0.2) / 10) for fault in PASSING]
@@ -224,10 +211,12 @@ def check_error(
 
 
 @pytest.fixture(scope="module", params=["moto", pytest.param("Ceph", marks=pytest.mark.slow)])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    if request.param == "moto":
-        yield request.getfixturevalue("s3_server")
-        return
+def server(request: pytest.FixtureRequest) -> Server:
+    return request.getfixturevalue({"moto": "s3_server", "Ceph": "ceph"}[request.param])
+
+
+@pytest.fixture(scope="module")
+def ceph() -> Iterator[RgwServer]:
     if reason := missing_rgw():
         pytest.skip(reason)
     with serve_rgw() as running:
@@ -239,18 +228,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def exact() -> Iterator[None]:
     """Seconds that evaluations took are all that two searches differ in: no time passes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(meter, "time", Stopped)
+        patch.setattr(meter, "time", StoppedClock)
         # Every step has its own client, which would read botocore's large files again.
         patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
         yield
-
-
-class Stopped:
-    """A clock."""
-
-    @staticmethod
-    def monotonic() -> float:
-        return 0.0
 
 
 @pytest.fixture(scope="module")
