@@ -83,7 +83,7 @@ _missing = click.option(
 @click.option("--config", required=True, help="The configuration as JSON, or @FILE.")
 @_patience
 def initialise(store: str, run: str, config: str, patience: int) -> None:
-    """Fix the configuration of a run; prints the first generation to do, or "end"."""
+    """Fix the configuration of a run; prints the first generation that lacks anything, or "end"."""
     from evoptim import steps
 
     if config.startswith("@"):
@@ -192,7 +192,7 @@ def select(store: str, run: str, generation: int, patience: int) -> None:
     from evoptim import steps
 
     steps.select(store, run, generation)
-    click.echo(steps.next_turn(store, run, patience))
+    click.echo(steps.next_turn(store, run, patience, generation))
 
 
 @step.command("propose-baselines")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evoptim.records import Candidate
 from evoptim.steps.chunks import chunk_numbers
 from evoptim.steps.reading import read_candidates
-from evoptim.store import Stage, open_store
+from evoptim.store import Stage, Store, open_store
 from evoptim.store.layout import evaluation_key, evaluations_prefix
 
 
@@ -31,11 +33,16 @@ def missing_chunks(store: str, run: str, stage: Stage, candidates_per_task: int)
     opened = open_store(store)
     candidates = read_candidates(opened, run, stage).candidates
     total = len(chunk_numbers(len(candidates), candidates_per_task))
-    there = set(opened.list(evaluations_prefix(run, stage)))
-    missing = [
+    missing = unevaluated(opened, run, stage, candidates)
+    chunks = sorted({place // candidates_per_task for place in missing})
+    return Missing(tuple(chunks), total, len(missing))
+
+
+def unevaluated(store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]) -> list[int]:
+    """The places of those of a stage's candidates that have no evaluation."""
+    there = set(store.list(evaluations_prefix(run, stage)))
+    return [
         place
         for place, each in enumerate(candidates)
         if evaluation_key(run, stage, each.index) not in there
     ]
-    chunks = sorted({place // candidates_per_task for place in missing})
-    return Missing(tuple(chunks), total, len(missing))

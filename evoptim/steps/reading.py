@@ -96,19 +96,29 @@ def open_generation(store: Store, run: str, config: RunConfig, patience: int = 0
         patience: The run also ends where the best fitness has not risen for so many generations,
             unless the next one is begun; 0 goes on to the last.
     """
-    number = 0
+    number = first_unselected(store, run, config)
+    return None if is_at_its_end(store, run, config, number, patience) else number
+
+
+def first_unselected(store: Store, run: str, config: RunConfig, first: int = 0) -> int:
+    """The first generation from ``first`` on without a population, or the one past the last."""
+    number = first
     while number <= config.search.generations and store.exists(population_key(run, number)):
         number += 1
-    if number > config.search.generations:
-        return None
-    # What is begun is finished: whoever began it may have had more patience.
-    if patience > 0 and not store.exists(candidates_key(run, Stage.generation(number))):
-        # Scores under another protocol cannot be compared.
-        first = 0 if config.initial_protocol is None else 1
-        populations = [read_population(store, run, each) for each in range(first, number)]
-        if generations_without_improvement(populations) >= patience:
-            return None
     return number
+
+
+def is_at_its_end(store: Store, run: str, config: RunConfig, number: int, patience: int) -> bool:
+    """Whether no generation follows those before ``number``; ``patience`` as above."""
+    if number > config.search.generations:
+        return True
+    # What is begun is finished: whoever began it may have had more patience.
+    if patience == 0 or store.exists(candidates_key(run, Stage.generation(number))):
+        return False
+    # Scores under another protocol cannot be compared.
+    first = 0 if config.initial_protocol is None else 1
+    populations = [read_population(store, run, each) for each in range(first, number)]
+    return generations_without_improvement(populations) >= patience
 
 
 def read_scores(
@@ -146,9 +156,14 @@ OnRead = Callable[[int, int], None]
 def read_stages(
     store: Store, run: str, config: RunConfig, on_read: OnRead | None = None
 ) -> tuple[StageResult, ...]:
-    """The stages that are proposed already, each with the evaluations that there are."""
+    """The stages that are proposed already, each with the evaluations that there are.
+
+    Raises:
+        InputError: the candidates of a stage are gone, so that something would be left out.
+    """
     there = frozenset(store.list(run_prefix(run)))
     proposed = [each for each in stages(config) if candidates_key(run, each) in there]
+    _check_no_gap(store, run, config, there, proposed)
     folders = {evaluations_prefix(run, each).rstrip("/") for each in proposed}
     total, done = sum(key.rpartition("/")[0] in folders for key in there), 0
 
@@ -170,6 +185,30 @@ def read_stages(
             )
         )
     return tuple(results)
+
+
+def _check_no_gap(
+    store: Store,
+    run: str,
+    config: RunConfig,
+    there: frozenset[str],
+    proposed: Sequence[Stage],
+) -> None:
+    """A stage that was evaluated or selected, or after which others were proposed, was proposed."""
+    evaluated = {key.rpartition("/")[0] for key in there}
+    last = max((each.number for each in proposed if each.number is not None), default=-1)
+    for stage in stages(config):
+        number = stage.number
+        begun = evaluations_prefix(run, stage).rstrip("/") in evaluated or (
+            number is not None and (number < last or population_key(run, number) in there)
+        )
+        # Of a run at work a listing shows some things before others.
+        lost = begun and stage not in proposed and not store.exists(candidates_key(run, stage))
+        if lost:
+            raise InputError(
+                f"{stage} of the run {run!r} has lost its candidates "
+                f"({candidates_key(run, stage)}): run the same search again, which writes them anew"
+            )
 
 
 def stages(config: RunConfig) -> tuple[Stage, ...]:
