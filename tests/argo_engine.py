@@ -176,7 +176,7 @@ class Engine:
         strategy = template["retryStrategy"]
         attempts = 0
         while True:
-            attempt = self.pod(template["name"], container["args"], attempts)
+            attempt = self.attempt(template, attempts)
             attempts += 1
             status = attempt.status()
             self.log.append(f"{template['name']} {status}")
@@ -187,6 +187,11 @@ class Engine:
             ):
                 return Node(status)
             self.pauses.append(_pause(strategy["backoff"], attempts))
+
+
+    def attempt(self, template: Object, before: int) -> Attempt:
+        """Run a pod of a template, of which all is replaced, after so many others."""
+        return self.pod(template["name"], template["container"]["args"], before)
 
 
 def retried(expression: str, attempt: Attempt, attempts: int) -> bool:

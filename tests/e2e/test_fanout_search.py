@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import tiny_run
-from fake_kubernetes import FakeKubernetes, fake_kubernetes
+from kubernetes_api.scripted import FakeKubernetes, fake_kubernetes
 
 from evoptim.cache import CACHE_VARIABLE
 from pipelines.profile import ClusterProfile

@@ -18,7 +18,7 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
-from fake_cluster import FakeCluster, fake_cluster
+from kubernetes_api.scripted_engines import FakeCluster, fake_cluster
 from manifest_checks.rendering import command as renderer
 from manifest_checks.rendering import copy_with_credentials, objects, render
 from s3_server import serve_s3

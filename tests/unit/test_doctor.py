@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cluster_run import cluster_profile
-from fake_cluster import FakeCluster, asked_for, fake_cluster
+from kubernetes_api.scripted_engines import FakeCluster, asked_for, fake_cluster
 from fake_kfp import FakeKfp, fake_kfp
 from s3_server import BUCKET, S3Server, serve_s3
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import tiny_run
-from fake_kubernetes import FakeKubernetes, failed_pod, fake_kubernetes, pod
+from kubernetes_api.scripted import FakeKubernetes, failed_pod, fake_kubernetes, pod
 
 from evoptim import steps
 from evoptim.errors import InfrastructureError, InputError
@@ -213,8 +213,7 @@ def test_an_api_server_that_stays_away_is_an_infrastructure_error(
 def test_the_job_of_a_driver_that_died_is_adopted(kube: FakeKubernetes, drive: Drive) -> None:
     work = Work(str(drive.store), "tiny", STAGE, 1)
     job = build_job(drive.profile, work, range(5), 5)
-    code, created = kube.create(job)
-    assert code == 201
+    created = kube.create(job)
     steps.evaluate(str(drive.store), "tiny", 0, 0, 1)
     task = trains(drive.store)
     threading.Thread(target=kube.run_indices, args=(created, task), daemon=True).start()
@@ -228,7 +227,7 @@ def test_what_an_adopted_job_was_not_made_for_is_done_by_another(
     kube: FakeKubernetes, drive: Drive
 ) -> None:
     work = Work(str(drive.store), "tiny", STAGE, 1)
-    _, created = kube.create(build_job(drive.profile, work, [1, 2], 5))
+    created = kube.create(build_job(drive.profile, work, [1, 2], 5))
     kube.controller(trains(drive.store))
     task = trains(drive.store)
     threading.Thread(target=kube.run_indices, args=(created, task), daemon=True).start()
@@ -239,7 +238,7 @@ def test_what_an_adopted_job_was_not_made_for_is_done_by_another(
 
 def test_a_finished_job_of_before_is_made_anew(kube: FakeKubernetes, drive: Drive) -> None:
     work = Work(str(drive.store), "tiny", STAGE, 1)
-    _, created = kube.create(build_job(drive.profile, work, range(5), 5))
+    created = kube.create(build_job(drive.profile, work, range(5), 5))
     kube.end(created["metadata"]["name"], "Failed", "MaxFailedIndexesExceeded")
     kube.controller(trains(drive.store))
     drive()
@@ -265,7 +264,7 @@ def test_a_job_of_our_name_that_is_not_ours_is_left_alone(
 def test_a_job_that_another_profile_left_is_ended(kube: FakeKubernetes, drive: Drive) -> None:
     work = Work(str(drive.store), "tiny", STAGE, 1)
     other = read_profile(settings={"parallelism": 3})
-    _, created = kube.create(build_job(other, work, range(5), 5))
+    created = kube.create(build_job(other, work, range(5), 5))
     kube.controller(trains(drive.store))
     drive()
     assert len(kube.created) == 2
@@ -277,7 +276,7 @@ def test_a_job_of_the_same_run_in_another_store_is_left_alone(
     kube: FakeKubernetes, drive: Drive
 ) -> None:
     work = Work("s3://other/store", "tiny", STAGE, 1)
-    _, created = kube.create(build_job(drive.profile, work, range(5), 5))
+    created = kube.create(build_job(drive.profile, work, range(5), 5))
     kube.controller(trains(drive.store))
     drive()
     assert created["metadata"]["name"] in {job["metadata"]["name"] for job in kube.jobs()}
@@ -449,7 +448,7 @@ def test_without_the_right_to_see_pods_the_work_goes_on(
     kube: FakeKubernetes, drive: Drive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "fake_kubernetes.ALLOWED",
+        "kubernetes_api.scripted.ALLOWED",
         {"jobs": {"create", "get", "list", "watch"}} | {"pods": set(), "events": set()},
     )
     thread, errors = drive.in_background()
@@ -469,10 +468,10 @@ def test_what_the_api_refuses_is_the_users_error(
     kube.fail("422", method="POST", message="spec.completions: Invalid value")
     with pytest.raises(InputError, match=r"refuses the Job .*Invalid value.* correct the profile"):
         drive()
-    monkeypatch.setattr("fake_kubernetes.ALLOWED", {"jobs": {"get", "list"}})
+    monkeypatch.setattr("kubernetes_api.scripted.ALLOWED", {"jobs": {"get", "list"}})
     with pytest.raises(InputError, match=r"forbids POST .*Role evoptim-search"):
         drive()
-    monkeypatch.setattr("fake_kubernetes.TOKEN", "another")
+    monkeypatch.setattr("kubernetes_api.scripted.TOKEN", "another")
     with pytest.raises(InputError, match="does not know these credentials"):
         drive()
 

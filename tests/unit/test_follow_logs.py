@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from cluster_run import RUN, remember
-from fake_cluster import FakeCluster, asked_for, fake_cluster, job
 from fake_kfp import fake_kfp
+from kubernetes_api.scripted_engines import FakeCluster, asked_for, fake_cluster, job
 
 from evoptim.errors import InfrastructureError, InputError
 from evoptim.verbs import follow_logs

@@ -7,9 +7,9 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-from fake_kubernetes import failed_pod, pod
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kubernetes_api.scripted import failed_pod, pod
 
 from evoptim.errors import InputError
 from evoptim.steps.chunks import CHUNKS_VARIABLE

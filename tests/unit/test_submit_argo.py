@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 from cluster_run import RUN, cluster_profile, compute, remember, tiny_config
-from fake_cluster import FakeCluster, asked_for, fake_cluster, job
+from kubernetes_api.scripted_engines import FakeCluster, asked_for, fake_cluster, job
 from manifest_checks.schemas import closed
 
 from evoptim.errors import InfrastructureError, InputError

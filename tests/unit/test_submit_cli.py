@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from cluster_run import RUN, SETTINGS, cluster_profile, remember
-from fake_cluster import FakeCluster, fake_cluster
+from kubernetes_api.scripted_engines import FakeCluster, fake_cluster
 from s3_server import BUCKET, S3Server, serve_s3
 from tiny_run import tiny_config
 

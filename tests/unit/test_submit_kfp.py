@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from cluster_run import RUN, cluster_profile, compute, remember, start, tiny_config
-from fake_cluster import fake_cluster
 from fake_kfp import FakeKfp, fake_kfp, make_certificate
+from kubernetes_api.scripted_engines import fake_cluster
 
 from evoptim.errors import InfrastructureError, InputError
 from evoptim.store import open_store
