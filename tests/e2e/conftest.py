@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from s3_server import BUCKET, S3Server, serve_s3
-from small_search import Finished, arguments, on_a_terminal
+from small_search import Finished, arguments, on_a_terminal, search_by_steps, small_config
+
+from evoptim.store import check_writable, open_store
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,12 +29,28 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Finished:
-    """A small search that nobody interrupted, in a folder whose name is not plain."""
-    folder = tmp_path_factory.mktemp("search") / "a folder, ünï 漢"
-    folder.mkdir()
+    """A small search by its steps, in seconds: for tests of what is done with its store."""
+    found = Finished(_folder(tmp_path_factory), output="")
+    # As a search begins.
+    check_writable(open_store(str(found.store)))
+    search_by_steps(str(found.store), small_config())
+    return found
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory, environment: None) -> Finished:
+    """The same search by the program and the real engine, for tests of that; nobody interrupted."""
+    folder = _folder(tmp_path_factory)
     done, screen = on_a_terminal(*arguments(), cwd=folder)
     assert done.returncode == 0, screen[-500:]
     return Finished(folder, done.stdout, screen)
+
+
+def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose name is not plain."""
+    folder = tmp_path_factory.mktemp("search") / "a folder, ünï 漢"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture(scope="session")

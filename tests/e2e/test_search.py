@@ -39,8 +39,8 @@ def archive_of(found: Finished) -> Archive:
     return Archive.model_validate_json((found.run / "report/archive.json").read_bytes())
 
 
-def test_it_evaluates_everything_that_was_planned(finished: Finished) -> None:
-    found = archive_of(finished)
+def test_it_evaluates_everything_that_was_planned(searched: Finished) -> None:
+    found = archive_of(searched)
     assert len(found.entries) + len(found.baselines) == PLANNED
     assert len({entry.candidate.id for entry in found.entries}) == PLANNED - len(BASELINES)
     assert [entry.rank for entry in found.entries] == list(range(1, len(found.entries) + 1))
@@ -48,9 +48,9 @@ def test_it_evaluates_everything_that_was_planned(finished: Finished) -> None:
     assert all(entry.fitness is not None for entry in found.entries[:2])
 
 
-def test_every_child_descends_from_the_particle_before_it(finished: Finished) -> None:
+def test_every_child_descends_from_the_particle_before_it(searched: Finished) -> None:
     for generation in range(1, GENERATIONS + 1):
-        folder = finished.run / "generations"
+        folder = searched.run / "generations"
         before = (folder / f"{generation - 1:03d}/population.json").read_bytes()
         now = (folder / f"{generation:03d}/candidates.json").read_bytes()
         parents = {
@@ -61,41 +61,41 @@ def test_every_child_descends_from_the_particle_before_it(finished: Finished) ->
         assert [each.parent for each in children] == [parents[each.particle] for each in children]
 
 
-def test_it_prints_the_best_evolved_beside_the_baselines(finished: Finished) -> None:
-    assert "Evolved 1" in finished.output
-    assert "Adam" in finished.output
-    (report,) = re.findall(r"^Report: (.*)$", finished.output, re.MULTILINE)
+def test_it_prints_the_best_evolved_beside_the_baselines(searched: Finished) -> None:
+    assert "Evolved 1" in searched.output
+    assert "Adam" in searched.output
+    (report,) = re.findall(r"^Report: (.*)$", searched.output, re.MULTILINE)
     assert "</html>" in Path(report).read_text(encoding="utf-8")
-    assert Path(report).is_relative_to(finished.folder)
+    assert Path(report).is_relative_to(searched.folder)
 
 
-def test_a_terminal_shows_progress_on_one_line_with_an_estimate(finished: Finished) -> None:
+def test_a_terminal_shows_progress_on_one_line_with_an_estimate(searched: Finished) -> None:
     # What a terminal is told to erase is followed by what replaces it.
     frames = [
         re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", part)
-        for part in re.split(r"\r|\x1b\[2K", finished.screen)
+        for part in re.split(r"\r|\x1b\[2K", searched.screen)
     ]
     shown = [frame.strip() for frame in frames if frame.strip()]
     assert any(
         re.search(rf"^generation 1 .* \d+/{PLANNED} \d:\d\d:\d\d left \d:\d\d:\d\d best ", frame)
         for frame in shown
     ), shown[-5:]
-    assert "kfp" not in finished.screen.lower()
+    assert "kfp" not in searched.screen.lower()
     # The one line feed is the one after the line, when it is taken away.
-    assert finished.screen.count("\n") <= 2
+    assert searched.screen.count("\n") <= 2
 
 
-def test_the_engines_noise_is_in_the_runs_log(finished: Finished) -> None:
-    (log,) = (finished.run / "logs").iterdir()
+def test_the_engines_noise_is_in_the_runs_log(searched: Finished) -> None:
+    (log,) = (searched.run / "logs").iterdir()
     assert "Executing task" in log.read_text()
 
 
-def test_it_leaves_a_report_and_a_champion_that_runs(finished: Finished) -> None:
-    report = finished.run / "report"
+def test_it_leaves_a_report_and_a_champion_that_runs(searched: Finished) -> None:
+    report = searched.run / "report"
     page = (report / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     champion = Genome.from_json((report / "champion.json").read_bytes())
-    assert champion.id == archive_of(finished).entries[0].candidate.id
+    assert champion.id == archive_of(searched).entries[0].candidate.id
     module = runpy.run_path(str(report / "champion.py"))
     assert module["GENOME"].id == champion.id
     weight = torch.nn.Parameter(torch.ones(3))
@@ -106,33 +106,33 @@ def test_it_leaves_a_report_and_a_champion_that_runs(finished: Finished) -> None
     assert not torch.equal(weight, torch.ones(3))
 
 
-def test_a_second_search_reuses_everything_and_changes_nothing(finished: Finished) -> None:
-    before = files(finished.store)
-    again = here(*arguments(), cwd=finished.folder)
+def test_a_second_search_reuses_everything_and_changes_nothing(searched: Finished) -> None:
+    before = files(searched.store)
+    again = here(*arguments(), cwd=searched.folder)
     assert again.returncode == 0, again.stderr
     assert "every evaluation was reused" in again.stdout
     assert "Evolved 1" in again.stdout
-    assert files(finished.store) == before
+    assert files(searched.store) == before
 
 
 @pytest.mark.parametrize("size", [1, 4])
 def test_chunks_of_any_size_in_any_order_give_the_same_records(
-    finished: Finished, tmp_path: Path, size: int
+    searched: Finished, tmp_path: Path, size: int
 ) -> None:
     search_by_steps(str(tmp_path), small_config(), size=size)
-    assert records(tmp_path) == records(finished.store)
+    assert records(tmp_path) == records(searched.store)
 
 
-def test_a_task_that_runs_twice_changes_nothing(finished: Finished, tmp_path: Path) -> None:
+def test_a_task_that_runs_twice_changes_nothing(searched: Finished, tmp_path: Path) -> None:
     store = str(tmp_path / "store")
-    shutil.copytree(finished.store, store)
+    shutil.copytree(searched.store, store)
     before = files(tmp_path)
-    search_by_steps(store, (finished.run / "config.json").read_text())
+    search_by_steps(store, (searched.run / "config.json").read_text())
     assert files(tmp_path) == before
 
 
 def test_the_steps_of_the_command_line_give_the_same_records_on_s3(
-    finished: Finished, tmp_path: Path, s3_url: str
+    searched: Finished, tmp_path: Path, s3_url: str
 ) -> None:
     """By hand, as any other workflow engine would call them."""
 
@@ -152,15 +152,15 @@ def test_the_steps_of_the_command_line_give_the_same_records_on_s3(
     for chunk in json.loads(step("propose-baselines")):
         step("evaluate-baselines", "--chunk", str(chunk))
     step("report")
-    assert records(s3_url) == records(finished.store)
+    assert records(s3_url) == records(searched.store)
     assert list(tmp_path.iterdir()) == [tmp_path / "config.json"]
 
 
 def test_another_run_of_the_same_configuration_trains_nothing(
-    finished: Finished, tmp_path: Path
+    searched: Finished, tmp_path: Path
 ) -> None:
     """Evaluations carry a mark that no training would leave."""
-    shutil.copytree(finished.store / "evaluations", tmp_path / "evaluations")
+    shutil.copytree(searched.store / "evaluations", tmp_path / "evaluations")
     for path in (tmp_path / "evaluations").rglob("*.json"):
         record = json.loads(path.read_bytes())
         path.write_text(json.dumps({**record, "message": "planted"}))
@@ -171,17 +171,17 @@ def test_another_run_of_the_same_configuration_trains_nothing(
         assert Evaluation.model_validate_json(path.read_bytes()).message == "planted"
 
 
-def test_a_reused_result_decides_as_a_computed_one(finished: Finished, tmp_path: Path) -> None:
-    shutil.copytree(finished.store / "evaluations", tmp_path / "evaluations")
+def test_a_reused_result_decides_as_a_computed_one(searched: Finished, tmp_path: Path) -> None:
+    shutil.copytree(searched.store / "evaluations", tmp_path / "evaluations")
     search_by_steps(str(tmp_path), small_config(), "again")
-    reused, computed = records(tmp_path, "again"), records(finished.store)
+    reused, computed = records(tmp_path, "again"), records(searched.store)
     for name in computed.keys() - {"report/archive.json"}:
         assert reused[name] == computed[name]
 
 
-def test_selection_does_not_look_at_test_results(finished: Finished, tmp_path: Path) -> None:
+def test_selection_does_not_look_at_test_results(searched: Finished, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    shutil.copytree(finished.store, store)
+    shutil.copytree(searched.store, store)
     generations = store / "runs" / RUN / "generations"
     for number in range(GENERATIONS + 1):
         (generations / f"{number:03d}/population.json").unlink()
@@ -194,7 +194,7 @@ def test_selection_does_not_look_at_test_results(finished: Finished, tmp_path: P
     for number in range(GENERATIONS + 1):
         steps.select(str(store), RUN, number)
         name = f"generations/{number:03d}/population.json"
-        assert (store / "runs" / RUN / name).read_bytes() == (finished.run / name).read_bytes()
+        assert (store / "runs" / RUN / name).read_bytes() == (searched.run / name).read_bytes()
 
 
 def test_garbled_test_labels_change_no_selection(tmp_path: Path) -> None:
@@ -263,24 +263,24 @@ def test_a_search_may_be_as_small_as_can_be(tmp_path: Path) -> None:
 
 
 def test_the_configuration_in_the_store_starts_the_same_run(
-    finished: Finished, tmp_path: Path
+    searched: Finished, tmp_path: Path
 ) -> None:
-    text = (finished.run / "config.json").read_text()
+    text = (searched.run / "config.json").read_text()
     config = RunConfig.model_validate_json(text)
     assert config.protocol.task.fingerprint is not None
     # JSON is YAML: the file is a configuration as it is.
     (tmp_path / "c.yaml").write_text(text)
-    words = ["--config", "c.yaml", "--run", RUN, "--store", str(finished.store)]
+    words = ["--config", "c.yaml", "--run", RUN, "--store", str(searched.store)]
     again = here("search", *words, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert "reused" in again.stdout
 
 
 @pytest.mark.slow
-def test_the_number_of_workers_changes_nothing(finished: Finished, tmp_path: Path) -> None:
+def test_the_number_of_workers_changes_nothing(searched: Finished, tmp_path: Path) -> None:
     done = evoptim(*arguments(), "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert records(tmp_path / "evoptim-store") == records(finished.store)
+    assert records(tmp_path / "evoptim-store") == records(searched.store)
     # No terminal: a plain line now and then.
     assert all(
         re.match(r"(starting|baselines|generation \d|writing the report): ", line)
@@ -289,11 +289,11 @@ def test_the_number_of_workers_changes_nothing(finished: Finished, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_on_s3_it_gives_the_same_archive(finished: Finished, tmp_path: Path, s3_url: str) -> None:
+def test_on_s3_it_gives_the_same_archive(searched: Finished, tmp_path: Path, s3_url: str) -> None:
     done = evoptim(*arguments(), cwd=tmp_path, EVOPTIM_STORE=s3_url)
     assert done.returncode == 0, done.stderr
     assert f"Report: {s3_url}/runs/small/report/index.html" in done.stdout
-    assert records(s3_url) == records(finished.store)
+    assert records(s3_url) == records(searched.store)
     assert list(tmp_path.iterdir()) == []
 
 

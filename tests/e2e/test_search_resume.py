@@ -102,15 +102,15 @@ def searching(folder: Path, *words: str) -> Iterator[Search]:
         search.process.communicate()
 
 
-def finish(folder: Path, finished: Finished) -> None:
+def finish(folder: Path, searched: Finished) -> None:
     """Run to the end what was stopped, and compare it with a run that nobody stopped."""
     done = evoptim(*arguments(), cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert records(folder / "evoptim-store") == records(finished.store)
+    assert records(folder / "evoptim-store") == records(searched.store)
 
 
 def test_killed_at_five_random_moments_it_leaves_the_same_records(
-    finished: Finished, tmp_path: Path
+    searched: Finished, tmp_path: Path
 ) -> None:
     rng = Random(2026)
     victims = [*VICTIMS, "the command"]
@@ -133,11 +133,11 @@ def test_killed_at_five_random_moments_it_leaves_the_same_records(
             # Lines before the last are progress.
             assert lines(errors)[-1].startswith("error: "), (victim, errors)
             assert "Traceback" not in errors
-    finish(tmp_path, finished)
+    finish(tmp_path, searched)
 
 
 def test_an_interrupt_stops_everything_and_says_how_to_continue(
-    finished: Finished, tmp_path: Path
+    searched: Finished, tmp_path: Path
 ) -> None:
     for moment, number in ((0, signal.SIGINT), (2, signal.SIGTERM), (6, signal.SIGINT)):
         with searching(tmp_path) as search:
@@ -151,7 +151,7 @@ def test_an_interrupt_stops_everything_and_says_how_to_continue(
             assert re.search(rf"\d+ of {PLANNED} evaluations are kept\.", errors)
             assert "Run the same command again to continue." in errors
             assert "Traceback" not in errors
-    finish(tmp_path, finished)
+    finish(tmp_path, searched)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(path)], check=True)
 
 
-def test_a_full_disk_loses_nothing(finished: Finished, tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_loses_nothing(searched: Finished, tmp_path: Path, small_disk: Path) -> None:
     folder = small_disk / "folder"
     folder.mkdir()
     full = evoptim(*arguments(), cwd=folder)
@@ -177,5 +177,5 @@ def test_a_full_disk_loses_nothing(finished: Finished, tmp_path: Path, small_dis
     assert "Traceback" not in full.stderr
     kept = records(folder / "evoptim-store")
     subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
-    finish(folder, finished)
+    finish(folder, searched)
     assert kept.items() <= records(folder / "evoptim-store").items()

@@ -138,11 +138,11 @@ def run(
 
 
 def direction(formula: str, problem: dict[str, Any]) -> np.ndarray:
-    """u at every step, the weights being reset after each."""
+    """u at every step of a constant rate of 1, the weights being reset after each."""
     tensor = problem["tensors"][0]
     init = torch.tensor(tensor["init"], dtype=torch.float32)
     weight = torch.nn.Parameter(init.clone().double())
-    optimizer = EvolvedOptimizer([weight], formula, lr=1.0, total_steps=10**6)
+    optimizer = EvolvedOptimizer([weight], formula, lr=1.0)
     rows = []
     for gradient in problem["gradients"][tensor["name"]]:
         weight.data = init.clone().double()
