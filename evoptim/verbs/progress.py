@@ -11,6 +11,7 @@ from evoptim.config import RunConfig
 from evoptim.errors import InfrastructureError
 from evoptim.records import Evaluation
 from evoptim.steps.reading import planned_evaluations, planned_in, read_config, read_population
+from evoptim.steps.report import is_reported
 from evoptim.store import Stage, Store, load
 from evoptim.store.layout import evaluations_prefix, population_key
 
@@ -26,7 +27,7 @@ class Status:
     done: int
     """Evaluations that are settled, baselines included: in the store, or given up by selection."""
     planned: int
-    """Evaluations of the whole run."""
+    """Evaluations of the whole run; of one that ended early, those of its generations."""
     failed: int
     """Those without a fitness, of all that were read."""
     best: float | None
@@ -50,6 +51,7 @@ class Progress:
         self._run = run
         self._config = config
         self._planned = planned_evaluations(config)
+        self._ended_early = False
         self._protocol: str | None = None
         self._seen: dict[Stage, set[str]] = {Stage.baselines(): set()}
         self._queue: list[tuple[Stage, str]] = []
@@ -71,6 +73,7 @@ class Progress:
                 self._begin()
             self._list(Stage.baselines())
             self._advance()
+            self._look_for_an_early_end()
             self._read()
         return self._status()
 
@@ -104,6 +107,13 @@ class Progress:
                 return
             self._finished += planned_in(self._config, stage)
             self._generation = number + 1
+
+    def _look_for_an_early_end(self) -> None:
+        """A run with a report is finished, even if generations were to follow."""
+        number = self._generation or 0
+        if number > self._config.search.generations or self._seen.get(Stage.generation(number)):
+            return
+        self._ended_early = is_reported(self._store, self._run)
 
     def _is_selected(self, generation: int) -> bool:
         return self._store.exists(population_key(self._run, generation))
@@ -160,4 +170,7 @@ class Progress:
         else:
             stage = "baselines" if baselines else None
         unread = self._unlisted + len(self._queue)
-        return Status(done, self._planned, self._failed, self._best, stage, unread)
+        planned = self._planned
+        if self._ended_early:
+            planned = self._finished + planned_in(self._config, Stage.baselines())
+        return Status(done, planned, self._failed, self._best, stage, unread)

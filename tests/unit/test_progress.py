@@ -60,6 +60,22 @@ def test_a_large_run_is_counted_without_reading_what_is_selected(
     assert (second.done, second.unread) == (11, 9)
 
 
+def test_a_run_that_ended_early_is_whole(tmp_path: Path, image_cache: None) -> None:
+    config = start(tmp_path, search__generations=3, baselines=["sgd"])
+    baselines(tmp_path)
+    for number in (0, 1):
+        generation(tmp_path, number)
+    progress = follow(tmp_path, config)
+    assert (progress.update().done, progress.update().planned) == (1 + 5 + 4, 1 + 5 + 3 * 4)
+    # Its end is the report's: without patience it would go on.
+    folder = tmp_path / "runs/tiny/report"
+    folder.mkdir()
+    for name in ("index.html", "summary.json", "archive.json"):
+        (folder / name).touch()
+    assert (progress.update().done, progress.update().planned) == (10, 10)
+    assert follow(tmp_path, config).update() == progress.update()
+
+
 def test_a_selection_settles_what_it_gave_up(store: Path) -> None:
     lost = store / "runs/tiny/generations/000/evaluations/00003.json"
     lost.unlink()
