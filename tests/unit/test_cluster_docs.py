@@ -18,11 +18,11 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from examined_cluster import NS, sound
 from kubernetes_api.scripted_engines import FakeCluster, fake_cluster
 from manifest_checks.rendering import command as renderer
 from manifest_checks.rendering import copy_with_credentials, objects, render
 from s3_server import serve_s3
-from test_doctor import NS, sound
 
 from evoptim.cli import main
 from evoptim.verbs.cluster import cancelling
