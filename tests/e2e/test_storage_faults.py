@@ -194,16 +194,14 @@ class Fire:
 
 
 def mixture(seed: int) -> Plan:
-    """Every fault now and then: one request in five meets one."""
+    """Every fault now and then: about one request in five meets one."""
     rules = [Rule(fault, chance=ODDS.get(fault, 0.2) / 10) for fault in PASSING]
     return Plan(*rules, seed=seed)
 
 
-def check_error(
-    failed: subprocess.CompletedProcess[str], code: int, told: str, where: str = ""
-) -> None:
+def check_error(failed: subprocess.CompletedProcess[str], code: int, told: str) -> None:
     """One line that says where, what and what to do, and the exit code for it."""
-    where = where or rf"the S3 bucket '{BUCKET}' at http://127\.0\.0\.1:\d+"
+    where = rf"the S3 bucket '{BUCKET}' at http://127\.0\.0\.1:\d+"
     last = failed.stderr.splitlines()[-1]
     assert re.match(rf"error: {where} {told}", last), failed.stderr
     assert "Traceback" not in failed.stderr
