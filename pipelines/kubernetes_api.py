@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 # What the API server, or a proxy before it, answers when another try may succeed.
 _PASSING = (408, 429, 500, 502, 503, 504)
+# Refusals that pass: a quota that is full, and one that is so new that nobody has counted yet.
+_PASSING_REFUSALS = ("exceeded quota", "status unknown for quota")
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 # Fields that are named change, all others stay: what custom resources understand too.
@@ -310,7 +312,7 @@ def _refusal(method: str, path: str, error: Any) -> InfrastructureError | InputE
             f"the API server cannot be trusted ({' '.join(message.split())}): check the CA in the "
             "kubeconfig"
         )
-    if status == 0 or status in _PASSING or "exceeded quota" in message:
+    if status == 0 or status in _PASSING or any(each in message for each in _PASSING_REFUSALS):
         headers = error.headers or {}
         return _PassingError(f"{status} {message}", _seconds(headers.get("Retry-After")))
     if status == 401:
