@@ -48,7 +48,7 @@ benchmarks: $(STAMP)  ## Print the speeds that the README states
 	$(BIN)/python benchmarks/step_time.py
 
 gallery: $(STAMP)  ## Write the pages of docs/zoo again
-	$(BIN)/python docs/gallery.py
+	cd docs && ../$(BIN)/python -m gallery
 
 wheel: $(STAMP)  ## Build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
@@ -70,6 +70,8 @@ image-cuda:
 
 NAMESPACE ?= evoptim-e2e
 e2e: $(STAMP)  ## Test a cluster: KUBECONFIG=... IMAGE=... NAMESPACE=... [STORE=s3://...] [KFP_ENDPOINT=...]
+	@test -n "$(KUBECONFIG)" || { echo "make e2e needs KUBECONFIG=..., a cluster of which you are an" \
+		"administrator and whose nodes have or can pull IMAGE=$(IMAGE): docs/cluster.md" >&2; exit 2; }
 	KUBECONFIG="$(KUBECONFIG)" IMAGE="$(IMAGE)" NAMESPACE="$(NAMESPACE)" STORE="$(STORE)" \
 		KFP_ENDPOINT="$(KFP_ENDPOINT)" $(BIN)/pytest -v -rs -m cluster tests/e2e/cluster
 

@@ -13,6 +13,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import torch
+from gallery.entries import ENTRIES
+from gallery.facts import docstring_range
+from gallery.pages import pages
+from gallery.schedule_figures import schedule_figure
 
 from evoptim import zoo
 
@@ -21,9 +25,10 @@ FOLDER = ROOT / "docs" / "zoo"
 PAGES = sorted(path.name for path in FOLDER.glob("*.md"))
 
 
-def _script(path: str) -> ModuleType:
-    name = f"script_{Path(path).stem}"
-    spec = importlib.util.spec_from_file_location(name, ROOT / path)
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    name = "script_zoo"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks/zoo.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -32,37 +37,27 @@ def _script(path: str) -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
-def gallery() -> ModuleType:
-    return _script("docs/gallery.py")
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    return _script("benchmarks/zoo.py")
-
-
 def _rows() -> list[dict[str, Any]]:
     document: dict[str, Any] = json.loads((FOLDER / "rates.json").read_text())
     rows: list[dict[str, Any]] = document["rows"]
     return rows
 
 
-def test_there_is_a_page_for_every_optimizer_and_no_other(gallery: ModuleType) -> None:
+def test_there_is_a_page_for_every_optimizer_and_no_other() -> None:
     assert set(PAGES) == {"README.md", "schedules.md", *(f"{name}.md" for name in zoo.names())}
-    assert tuple(gallery.ENTRIES) == zoo.names()
+    assert tuple(ENTRIES) == zoo.names()
 
 
-def test_pages_are_what_the_generator_writes(gallery: ModuleType) -> None:
+def test_pages_are_what_the_generator_writes() -> None:
     # Fails after a change of the zoo, of its docstrings or of the rates: run `make gallery`.
-    stale = [name for name, text in gallery.pages().items() if (FOLDER / name).read_text() != text]
+    stale = [name for name, text in pages().items() if (FOLDER / name).read_text() != text]
     assert stale == []
 
 
-def test_a_schedule_figure_is_what_the_generator_draws(gallery: ModuleType) -> None:
+def test_a_schedule_figure_is_what_the_generator_draws() -> None:
     # Written under one version of matplotlib, read under another: the words, not the bytes.
-    drawn, kept = gallery.schedule_figure("opt10"), (FOLDER / "images/opt10-schedule.svg")
-    assert drawn == gallery.schedule_figure("opt10")
+    drawn, kept = schedule_figure("opt10"), (FOLDER / "images/opt10-schedule.svg")
+    assert drawn == schedule_figure("opt10")
     assert _words(drawn) == _words(kept.read_text())
 
 
@@ -132,9 +127,9 @@ def test_rates_were_measured_for_every_optimizer_inside_of_the_grid() -> None:
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_docstring_states_the_measured_range(name: str, gallery: ModuleType) -> None:
+def test_docstring_states_the_measured_range(name: str) -> None:
     words = " ".join((zoo.OPTIMIZERS[name].__doc__ or "").split())
-    assert f"Rates: {gallery.docstring_range(name)}. Past" in words
+    assert f"Rates: {docstring_range(name)}. Past" in words
 
 
 def test_summary_of_the_benchmark_follows_from_its_accuracies(benchmark: ModuleType) -> None:
