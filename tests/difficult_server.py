@@ -91,6 +91,17 @@ OVER_QUOTA = Refusal(403, "QuotaExceeded", "PUT")
 FULL = Refusal(507, "InsufficientStorage", "PUT")
 NO_BUCKET = Refusal(404, "NoSuchBucket")
 
+PASSING = (
+    *(fault for fault in Fault if fault is not Fault.UNCONDITIONAL),
+    *(BROKEN, SLOW_DOWN, THROTTLED, CONFLICT),
+)
+"""What is over after a moment, and must not be noticed by whoever uses a store."""
+
+
+def name_of(value: object) -> str | None:
+    """A fault in the name of a test."""
+    return value.value.replace(" ", "-") if isinstance(value, Fault | Refusal) else None
+
 
 @dataclass(frozen=True)
 class Rule:

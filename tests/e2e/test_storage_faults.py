@@ -23,14 +23,15 @@ from difficult_server import (
     FULL,
     NO_BUCKET,
     OVER_QUOTA,
+    PASSING,
     SKEWED,
     SLOW_DOWN,
-    THROTTLED,
     Fault,
     Plan,
     Refusal,
     Rule,
     make_difficult,
+    name_of,
 )
 from rgw_server import RgwServer, missing_rgw, serve_rgw
 from s3_server import BUCKET, S3Server
@@ -42,10 +43,6 @@ from evoptim.training import meter
 Objects = dict[str, bytes]
 Server = S3Server | RgwServer
 
-PASSING = (
-    *(fault for fault in Fault if fault is not Fault.UNCONDITIONAL),
-    *(BROKEN, SLOW_DOWN, THROTTLED, CONFLICT),
-)
 ODDS = {Fault.DELAY: 0.05, CONFLICT: 0.5}
 """Chances by fault, where they are not one in five."""
 LASTING: dict[Fault | Refusal, tuple[int, str]] = {
@@ -67,10 +64,6 @@ def pairs(faults: Iterable[Fault | Refusal]) -> list[tuple[str, Fault | Refusal]
     """Servers with faults; a refusal comes from the proxy, whatever server is behind it."""
     real = [("Ceph", fault) for fault in faults if isinstance(fault, Fault)]
     return [("moto", fault) for fault in faults] + real
-
-
-def name_of(value: object) -> str | None:
-    return value.value.replace(" ", "-") if isinstance(value, Fault | Refusal) else None
 
 
 def test_a_mixture_of_faults_changes_nothing(fire: Fire) -> None:
