@@ -17,8 +17,8 @@ from evoptim.steps.evaluate import WORKERS_VARIABLE
 from evoptim.store import Stage
 from pipelines.compiler import compile_search
 from pipelines.job import Work, build_job
-from pipelines.profile import ClusterProfile, PodProfile
-from pipelines.quantity import amount, cores, memory
+from pipelines.profile import ClusterProfile
+from pipelines.quota import Quota, quota_of
 from pipelines.store_requests import store_requests
 
 Target = Literal["kfp", "argo"]
@@ -40,12 +40,9 @@ _KFP_STATUS_BYTES_PER_POD = 2_600 / 3
 _ARGO_STATUS_BYTES_PER_POD = 190
 # Templates that KFP's compiler to Argo adds around the components.
 _KFP_TEMPLATE_BYTES = 20_000
-# What stands around the inputs in KFP's --executor_input: names, types, output paths.
+# What stands around the inputs in KFP's --executor_input, names, types, output paths, and in Argo's
+# template, where it is the environment and the mounts.
 _EXECUTOR_INPUT_BYTES = 4_000
-
-# What KFP asks for each of its drivers.
-_DRIVER = {"cpu": "100m", "memory": "64Mi"}
-_DRIVER_LIMITS = {"cpu": "500m", "memory": "512Mi"}
 
 
 @dataclass(frozen=True)
@@ -60,18 +57,6 @@ class StagePlan:
     """Pods that are nodes of the workflow."""
     job_pods: int
     """Pods of its Indexed Job."""
-
-
-@dataclass(frozen=True)
-class Quota:
-    """What the namespace must have free for the search to run as planned."""
-
-    pods: int
-    cpu_requests: Decimal
-    memory_requests: Decimal
-    cpu_limits: Decimal
-    memory_limits: Decimal
-    gpus: int
 
 
 @dataclass(frozen=True)
@@ -159,7 +144,6 @@ def make_plan(
         )
     stages = plan_stages(config, profile.candidates_per_task, target, fan_out)
     ir_bytes = len(compiled.encode())
-    chunk_list = len(json.dumps(list(range(max(each.chunks for each in stages)))))
     config_bytes = len(json.dumps(config.model_dump_json()))
     timeout = config.protocol.timeout_seconds
     return Plan(
@@ -170,10 +154,9 @@ def make_plan(
         stages=stages,
         ir_bytes=ir_bytes,
         workflow_bytes=_workflow_bytes(stages, target, fan_out, ir_bytes, config_bytes),
-        argument_bytes=_EXECUTOR_INPUT_BYTES
-        + max(config_bytes, chunk_list if fan_out == "loop" else len(profile.canonical_json())),
+        argument_bytes=_argument_bytes(profile, stages, target, fan_out, config_bytes),
         job_bytes=_job_bytes(profile, stages) if fan_out == "job" else 0,
-        quota=_quota(profile, stages, target, fan_out),
+        quota=quota_of(profile, {each.generation: each.chunks for each in stages}, target, fan_out),
         s3_requests=store_requests(
             [(each.generation, each.candidates) for each in stages],
             profile.candidates_per_task,
@@ -227,9 +210,33 @@ def _workflow_bytes(
         specification = ir_bytes + _KFP_TEMPLATE_BYTES + 2 * config_bytes
         return specification + math.ceil(_KFP_STATUS_BYTES_PER_POD * pods)
     # The list that a loop runs over is an output of one node and an input of another.
-    lists = sum(len(json.dumps(list(range(each.chunks)))) for each in stages)
+    lists = sum(map(_list_bytes, stages))
     status = _ARGO_STATUS_BYTES_PER_POD * pods + (2 * lists if fan_out == "loop" else 0)
     return ir_bytes + config_bytes + status
+
+
+def _argument_bytes(
+    profile: ClusterProfile,
+    stages: Iterable[StagePlan],
+    target: Target,
+    fan_out: str,
+    config_bytes: int,
+) -> int:
+    """The largest text that a process is started with.
+
+    KFP's drivers are given the list of a loop. Argo keeps that to itself, but gives its container
+    the whole template, in which the configuration stands.
+    """
+    if fan_out == "job":
+        other = len(profile.canonical_json())
+    else:
+        other = max(_list_bytes(each) for each in stages) if target == "kfp" else 0
+    return _EXECUTOR_INPUT_BYTES + max(config_bytes, other)
+
+
+def _list_bytes(stage: StagePlan) -> int:
+    """The numbers of a stage's tasks, as JSON."""
+    return len(json.dumps(list(range(stage.chunks))))
 
 
 def _job_bytes(profile: ClusterProfile, stages: Iterable[StagePlan]) -> int:
@@ -244,34 +251,6 @@ def _job_bytes(profile: ClusterProfile, stages: Iterable[StagePlan]) -> int:
     done = sum(len(str(index)) + 1 for index in range(0, chunks, 2))
     # The API server adds who changed what, and the status' other fields.
     return len(json.dumps(job)) + done + 8_192
-
-
-def _quota(
-    profile: ClusterProfile, stages: Iterable[StagePlan], target: Target, fan_out: str
-) -> Quota:
-    """The baselines run beside generation 0, and later generations when they are done."""
-    by_size = {stage.generation: min(profile.parallelism, stage.chunks) for stage in stages}
-    baselines = by_size.pop(None)
-    workers = max(by_size.values()) + baselines
-    # One step in each of the two branches.
-    steps = 2
-    drivers = 0 if target == "argo" else 2 + (workers if fan_out == "loop" else 0)
-
-    def total(which: Literal["requests", "limits"], name: str) -> Decimal:
-        def of(pods: PodProfile) -> Decimal:
-            return amount(getattr(getattr(pods.resources, which), name))
-
-        driver = amount((_DRIVER if which == "requests" else _DRIVER_LIMITS)[name])
-        return workers * of(profile.workers) + steps * of(profile.steps) + drivers * driver
-
-    return Quota(
-        pods=workers + steps + drivers,
-        cpu_requests=total("requests", "cpu"),
-        memory_requests=total("requests", "memory"),
-        cpu_limits=total("limits", "cpu"),
-        memory_limits=total("limits", "memory"),
-        gpus=workers * profile.workers.resources.gpu + steps * profile.steps.resources.gpu,
-    )
 
 
 def _rounds(profile: ClusterProfile) -> int:
@@ -296,20 +275,20 @@ def problems(plan: Plan, margin: float = 1.0) -> tuple[Problem, ...]:
 
     largest = plan.largest
     check(
-        f"the workflow of {len(plan.stages) - 1} generations, largest {largest.chunks:,} tasks, "
-        "in bytes",
+        f"bytes of the Workflow object with {len(plan.stages) - 1} generations, the largest of "
+        f"{largest.chunks:,} tasks",
         plan.workflow_bytes,
         WORKFLOW_LIMIT,
         lambda: _smaller_workflow(plan),
     )
     check(
-        "the largest argument of a task in bytes",
+        "bytes of the largest argument of a step",
         plan.argument_bytes,
         ARGUMENT_LIMIT,
-        lambda: "raise candidates_per_task, choose fan_out: job, or shorten the configuration",
+        lambda: _smaller_argument(plan),
     )
     check(
-        "the Job object in bytes",
+        "bytes of the largest Job object",
         plan.job_bytes,
         OBJECT_LIMIT,
         lambda: "raise candidates_per_task, or shorten environment and annotations of the profile",
@@ -327,7 +306,7 @@ def problems(plan: Plan, margin: float = 1.0) -> tuple[Problem, ...]:
     if seconds > plan.timeout_seconds:
         found.append(
             Problem(
-                "seconds that the tasks of one pod may take by protocol.timeout_seconds",
+                "seconds that one pod may train by protocol.timeout_seconds",
                 seconds,
                 plan.timeout_seconds,
                 f"raise workers.timeout_seconds to at least {seconds + 600}, or lower "
@@ -345,8 +324,8 @@ def check_plan(plan: Plan) -> None:
     """
     found = problems(plan)
     if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise InputError(f"this search does not fit: {found[0]}{more}")
+        others = "".join(f"; {each}" for each in found[1:])
+        raise InputError(f"this search does not fit: {found[0]}{others}")
 
 
 def _smaller_workflow(plan: Plan) -> str:
@@ -365,6 +344,15 @@ def _smaller_workflow(plan: Plan) -> str:
         ", or use Argo without KFP, which keeps less of each step" if plan.target == "kfp" else ""
     )
     return f"lower search.generations to {max(0, fit)}{elsewhere}"
+
+
+def _smaller_argument(plan: Plan) -> str:
+    """What makes the arguments fit."""
+    if plan.target == "kfp" and plan.fan_out == "loop":
+        return "set fan_out to job, raise candidates_per_task, or shorten the configuration"
+    if plan.fan_out == "job":
+        return "shorten the configuration, or environment and annotations of the profile"
+    return "shorten the configuration"
 
 
 def _fitting_size(plan: Plan) -> int | None:
@@ -402,31 +390,26 @@ def plan_text(plan: Plan) -> str:
     """The plan as a table for people."""
     quota = plan.quota
     largest = plan.largest
-    fan_out = {
-        "loop": f"{plan.target.upper()}'s own loop",
-        "job": "one Indexed Job a stage",
-    }[plan.fan_out]
+    engine = {"kfp": "KFP", "argo": "Argo"}[plan.target]
+    fan_out = f"{engine}'s own loop" if plan.fan_out == "loop" else "one Indexed Job a stage"
     rows = [
         ("fan-out", fan_out, ""),
         ("evaluations", f"{plan.candidates:,}", ""),
         ("tasks of the largest stage", f"{largest.chunks:,} ({largest.name})", ""),
         ("pods of the largest stage", f"{largest.workflow_pods + largest.job_pods:,}", ""),
         ("pods of the whole run", f"{plan.pods:,}", ""),
+        ("pods at a time", f"{quota.pods:,}", ""),
+        ("they request", _amounts(quota.cpu_requests, quota.memory_requests), ""),
+        ("they are limited to", _amounts(quota.cpu_limits, quota.memory_limits), ""),
+        *([("GPUs at a time", f"{quota.gpus:,}", "")] if quota.gpus else []),
         ("compiled pipeline", _bytes(plan.ir_bytes), ""),
-        ("workflow at its end", _bytes(plan.workflow_bytes), _bytes(WORKFLOW_LIMIT)),
-        ("largest argument", _bytes(plan.argument_bytes), _bytes(ARGUMENT_LIMIT)),
-    ]
-    if plan.fan_out == "job":
-        rows.append(("largest Job object", _bytes(plan.job_bytes), _bytes(OBJECT_LIMIT)))
-    rows += [
-        ("quota: pods", f"{quota.pods:,}", ""),
-        (
-            "quota: requests",
-            f"{cores(quota.cpu_requests)} CPU, {memory(quota.memory_requests)}",
-            "",
+        ("Workflow object at its end", _bytes(plan.workflow_bytes), _bytes(WORKFLOW_LIMIT)),
+        ("largest argument of a step", _bytes(plan.argument_bytes), _bytes(ARGUMENT_LIMIT)),
+        *(
+            [("largest Job object", _bytes(plan.job_bytes), _bytes(OBJECT_LIMIT))]
+            if plan.fan_out == "job"
+            else []
         ),
-        ("quota: limits", f"{cores(quota.cpu_limits)} CPU, {memory(quota.memory_limits)}", ""),
-        *([("quota: GPUs", f"{quota.gpus:,}", "")] if quota.gpus else []),
         ("S3 requests", f"{plan.s3_requests:,}", ""),
     ]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
@@ -443,3 +426,7 @@ def with_fan_out(profile: ClusterProfile, plan: Plan) -> ClusterProfile:
 
 def _bytes(number: int) -> str:
     return f"{number / 1024:,.1f} KiB"
+
+
+def _amounts(cpu: Decimal, memory: Decimal) -> str:
+    return f"{cpu.normalize():f} CPU, {memory / 2**30:,.1f} GiB"

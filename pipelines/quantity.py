@@ -30,19 +30,6 @@ def amount(quantity: str) -> Decimal:
     return Decimal(found["number"]) * _FACTORS[found["suffix"] or ""]
 
 
-def cores(value: Decimal) -> str:
-    """A number of cores as a quantity: ``2``, or ``1500m`` where it is no whole number."""
-    return str(int(value)) if value == int(value) else f"{int((value * 1000).to_integral_value())}m"
-
-
-def memory(value: Decimal) -> str:
-    """A number of bytes as a quantity, in the largest binary unit that keeps it whole."""
-    for suffix in ("Gi", "Mi", "Ki"):
-        if value % _FACTORS[suffix] == 0:
-            return f"{int(value / _FACTORS[suffix])}{suffix}"
-    return str(int(value.to_integral_value()))
-
-
 def _text(value: Any) -> Any:
     # YAML reads the 2 of "cpu: 2" as a number.
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

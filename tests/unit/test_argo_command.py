@@ -30,7 +30,7 @@ def test_the_command_writes_the_template(tmp_path: Path, fan_out: str) -> None:
     config = read_config(settings={"search.generations": 3})
     wanted = read_profile(f"fan_out: {fan_out}\nnamespace: research\n")
     assert written == search_template(wanted, fan_out, config)  # type: ignore[arg-type]
-    assert "workflow at its end" in told.output
+    assert "Workflow object at its end" in told.output
 
 
 def test_the_command_needs_no_profile() -> None:

@@ -305,8 +305,8 @@ def test_the_guide_prints_what_submitting_and_following_print(
 
 
 def test_lines_that_differ_are_noticed() -> None:
-    assert alike("quota: pods   16", "quota: pods 17")
-    assert not alike("quota: pods 16", "quota: pods 32")
+    assert alike("pods at a time   16", "pods at a time 17")
+    assert not alike("pods at a time 16", "pods at a time 32")
     assert not is_in_the_guide("20 checks, 3 failed")
 
 

@@ -157,12 +157,41 @@ def test_quota_counts_what_runs_at_a_time() -> None:
     asked = read_config(settings={"search.initial": 40, "baselines": ["sgd", "adam"]})
     how = profile(**{"fan_out": "job", "parallelism": 16, "workers.resources.gpu": 1})
     quota = make_plan(asked, how, compiled=COMPILED).quota
-    # 16 of generation 0 and the 2 baselines beside it; 2 steps; their 2 drivers.
+    # 16 of generation 0 and the 2 baselines beside it; 2 steps; their 2 drivers. In the pods of the
+    # workflow, which are not those of Jobs, there is a container of Argo's too.
     assert (quota.pods, quota.gpus) == (16 + 2 + 2 + 2, 18)
-    assert float(quota.cpu_requests) == 18 * 1 + 2 * 0.25 + 2 * 0.1
-    assert quota.memory_limits == (18 * 2 + 2 * 4) * 2**30 + 2 * 512 * 2**20
+    assert float(quota.cpu_requests) == pytest.approx(18 * 1 + 2 * 0.25 + 2 * 0.1 + 4 * 0.1)
+    assert quota.memory_limits == (18 * 2 + 2 * 4) * 2**30 + (2 + 4) * 512 * 2**20
     loop = make_plan(asked, how.model_copy(update={"fan_out": "loop"}), compiled=COMPILED).quota
     assert loop.pods == quota.pods + 18
+    # For each task its driver, Argo's container in that, and Argo's container beside ours.
+    assert float(loop.cpu_limits - quota.cpu_limits) == 3 * 18 * 0.5
+
+
+def test_argos_own_loop_counts_every_pod_against_the_parallelism() -> None:
+    asked = read_config(settings={"search.initial": 40, "baselines": ["sgd", "adam"]})
+    how = profile(
+        **{
+            "parallelism": 16,
+            "workers.resources": {
+                "requests": {"cpu": "1", "memory": "2Gi"},
+                "limits": {"cpu": "2", "memory": "2Gi"},
+                "gpu": 1,
+            },
+            "steps.resources.limits": {"cpu": "1", "memory": "8Gi"},
+        }
+    )
+    loop = make_plan(asked, how.model_copy(update={"fan_out": "loop"}), "argo", COMPILED).quota
+    assert (loop.pods, loop.gpus) == (16, 16)
+    # All pods train; or two of them are steps, which may take more memory.
+    assert float(loop.cpu_limits) == 16 * 2 + 16 * 0.5
+    assert loop.memory_limits == (14 * 2 + 2 * 8) * 2**30 + 16 * 512 * 2**20
+    job = make_plan(asked, how.model_copy(update={"fan_out": "job"}), "argo", COMPILED).quota
+    assert (job.pods, job.gpus) == (16 + 2 + 2, 18)
+    few = make_plan(
+        asked, how.model_copy(update={"fan_out": "loop", "parallelism": 1}), "argo", COMPILED
+    ).quota
+    assert few.pods == 1
 
 
 def test_argo_keeps_less_of_each_task() -> None:
@@ -172,6 +201,18 @@ def test_argo_keeps_less_of_each_task() -> None:
     assert plan.stages[1].workflow_pods == 3_000 + 2
     kfp = make_plan(asked, profile(fan_out="loop"), compiled=COMPILED)
     assert problems(kfp) != ()
+    # The list of a loop is no argument of any process.
+    assert plan.argument_bytes < kfp.argument_bytes
+
+
+def test_the_table_names_the_engine_whose_loop_it_is() -> None:
+    how = profile(fan_out="loop")
+    kfp, argo = (
+        plan_text(make_plan(config(), how, target, COMPILED)).splitlines()[0]
+        for target in ("kfp", "argo")
+    )
+    assert kfp.split(maxsplit=1) == ["fan-out", "KFP's own loop"]
+    assert argo.split(maxsplit=1) == ["fan-out", "Argo's own loop"]
 
 
 def test_the_table_can_be_read() -> None:
@@ -183,9 +224,10 @@ def test_the_table_can_be_read() -> None:
     lines = text.splitlines()
     assert lines[0].split() == ["fan-out", "one", "Indexed", "Job", "a", "stage"]
     assert any(
-        re.match(r"workflow at its end +[\d.]+ KiB  of 1,024\.0 KiB$", line) for line in lines
+        re.match(r"Workflow object at its end +[\d.]+ KiB  of 1,024\.0 KiB$", line)
+        for line in lines
     )
-    assert any(re.match(r"quota: GPUs +14$", line) for line in lines)
+    assert any(re.match(r"GPUs at a time +14$", line) for line in lines)
 
 
 def test_the_command_prints_the_plan_and_refuses_what_cannot_fit(tmp_path: Path) -> None:
@@ -197,7 +239,7 @@ def test_the_command_prints_the_plan_and_refuses_what_cannot_fit(tmp_path: Path)
     command += ["--set", "search.generations=0"]
     result = run.invoke(main, [*command, "--image", "registry.example/evoptim:9"])
     assert result.exit_code == 0, result.output
-    assert "quota: requests" in result.stderr
+    assert "they request" in result.stderr
     assert "registry.example/evoptim:9" in output.read_text()
     path.write_text("fan_out: loop")
     output.unlink()

@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from evoptim.errors import InputError
 from evoptim.store import Stage
 from pipelines.pod import pod_template
 from pipelines.profile import ClusterProfile
 from pipelines.profile_reading import default_profile_text, profile_from_json, read_profile
-from pipelines.quantity import amount, cores, memory
+from pipelines.quantity import amount
 
 REFUSALS = [
     ("speed: 1", "speed: there is no such setting; choose among namespace, image"),
@@ -225,9 +223,3 @@ def test_evoptims_own_labels_cannot_be_changed() -> None:
 )
 def test_quantities(text: str, value: str) -> None:
     assert amount(text) == Decimal(value)
-
-
-@given(st.integers(min_value=1, max_value=10**9))
-def test_quantities_survive_being_written(number: int) -> None:
-    assert amount(memory(Decimal(number))) == number
-    assert amount(cores(Decimal(number) / 1000)) == Decimal(number) / 1000
