@@ -39,6 +39,7 @@ PACKAGES = ("ceph-mon", "ceph-osd", "radosgw")
 _PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 # Long enough for a machine that is busy with other things; only a server that never comes waits.
 _PATIENCE = 180.0
+_FIRST = "first"
 
 
 def missing_rgw() -> str | None:
@@ -58,26 +59,25 @@ class RgwServer:
     folder: Path
     """Configuration and logs of its processes."""
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, user: User | None = None) -> dict[str, str]:
         """What a process must find in its environment to use this server and nothing else."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": self.user.access_key,
-            "AWS_SECRET_ACCESS_KEY": self.user.secret_key,
+            **(user or self.user).environment(),
             "AWS_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def client(self) -> Any:
+    def client(self, service: str = "s3", **options: Any) -> Any:
         return boto3.client(
-            "s3",
+            service,
             endpoint_url=self.endpoint,
             region_name=REGION,
             aws_access_key_id=self.user.access_key,
             aws_secret_access_key=self.user.secret_key,
-            config=Config(s3={"addressing_style": "path"}),
+            config=Config(s3={"addressing_style": "path"}, **options),
         )
 
     def create_bucket(self, name: str = BUCKET) -> None:
@@ -87,14 +87,39 @@ class RgwServer:
         """A user beside the first, who may do nothing with the buckets of others."""
         return _create_user(self.folder, name)
 
+    def assume_role(self, seconds: int) -> User:
+        """Somebody who may do anything with S3, for so long, in a session of the first user."""
+        role, first = f"role-{uuid.uuid4().hex}", {"AWS": [f"arn:aws:iam:::user/{_FIRST}"]}
+        trust = {"Effect": "Allow", "Principal": first, "Action": ["sts:AssumeRole"]}
+        _administer(
+            self.folder,
+            *("role", "create", "--role-name", role, "--path", "/"),
+            *("--assume-role-policy-doc", _policy(trust)),
+        )
+        everything = {"Effect": "Allow", "Action": ["s3:*"], "Resource": "*"}
+        _run(
+            self.folder,
+            *("radosgw-admin", "role-policy", "put", "--role-name", role),
+            *("--policy-name", "everything", "--policy-doc", _policy(everything)),
+        )
+        # Amazon's own least is 900 seconds.
+        sts = self.client("sts", parameter_validation=False)
+        got = sts.assume_role(
+            RoleArn=f"arn:aws:iam:::role/{role}", RoleSessionName="session", DurationSeconds=seconds
+        )["Credentials"]
+        return User(got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"])
+
 
 @contextmanager
-def serve_rgw(address: str = "127.0.0.1", *, durable: bool = False) -> Iterator[RgwServer]:
+def serve_rgw(
+    address: str = "127.0.0.1", *, durable: bool = False, page: int = 1000
+) -> Iterator[RgwServer]:
     """Start a gateway, wait until it answers, stop it at the end.
 
     Args:
         address: Where it listens; an address of this machine.
         durable: Whether objects lie in files and outlive ``kill -9``, rather than in memory.
+        page: How many keys a listing holds at most, before the next is to be asked for.
     """
     with tempfile.TemporaryDirectory(prefix="rgw-") as name, ExitStack() as stack:
         folder = Path(name)
@@ -103,7 +128,7 @@ def serve_rgw(address: str = "127.0.0.1", *, durable: bool = False) -> Iterator[
         for part in ("mon", "osd", "rgw", "run", "log"):
             (folder / part).mkdir()
         (folder / "ceph.conf").write_text(
-            _configuration(folder, fsid, monitor, f"{address}:{gateway}", durable)
+            _configuration(folder, fsid, monitor, f"{address}:{gateway}", durable, page)
         )
 
         _make_keyring(folder / "keyring")
@@ -124,7 +149,7 @@ def serve_rgw(address: str = "127.0.0.1", *, durable: bool = False) -> Iterator[
         radosgw = stack.enter_context(_daemon(folder, "radosgw", "-n", "client.admin"))
         endpoint = f"http://{address}:{gateway}"
         _wait(lambda: _answers(endpoint), radosgw, folder)
-        yield RgwServer(endpoint, _create_user(folder, "first"), folder)
+        yield RgwServer(endpoint, _create_user(folder, _FIRST), folder)
 
 
 def _make_keyring(path: Path) -> None:
@@ -137,7 +162,9 @@ def _make_keyring(path: Path) -> None:
         _run(path.parent, "ceph-authtool", *create, "--gen-key", "-n", entity, *caps, str(path))
 
 
-def _configuration(folder: Path, fsid: str, monitor: int, frontend: str, durable: bool) -> str:
+def _configuration(
+    folder: Path, fsid: str, monitor: int, frontend: str, durable: bool, page: int
+) -> str:
     settings = {
         "fsid": fsid,
         "mon host": f"v2:127.0.0.1:{monitor}",
@@ -175,6 +202,11 @@ def _configuration(folder: Path, fsid: str, monitor: int, frontend: str, durable
         "bluestore block size": 4 * 2**30,
         "rgw frontends": f"beast endpoint={frontend}",
         "rgw dynamic resharding": "false",
+        "rgw max listing results": page,
+        # Sessions, as short as a test may want them.
+        "rgw s3 auth use sts": "true",
+        "rgw sts key": "of16 characters.",
+        "rgw sts min session duration": 1,
     }
     return "[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items())
 
@@ -231,9 +263,16 @@ def _answers(endpoint: str) -> bool:
 
 
 def _create_user(folder: Path, name: str) -> User:
-    words = ["user", "create", "--uid", name, "--display-name", name]
-    (key,) = json.loads(_run(folder, "radosgw-admin", *words))["keys"]
+    (key,) = _administer(folder, "user", "create", "--uid", name, "--display-name", name)["keys"]
     return User(key["access_key"], key["secret_key"])
+
+
+def _administer(folder: Path, *words: str) -> Any:
+    return json.loads(_run(folder, "radosgw-admin", *words))
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _free_port(address: str) -> int:

@@ -37,6 +37,12 @@ BUCKET = "evoptim-tests"
 class User:
     access_key: str
     secret_key: str
+    session_token: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """The variables in which boto3 finds them."""
+        found = {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+        return found | ({"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {})
 
 
 ANYBODY = User("anybody", "anything")
@@ -50,8 +56,7 @@ class S3Server:
         """What a process must find in its environment to use this server and nothing else."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": user.access_key,
-            "AWS_SECRET_ACCESS_KEY": user.secret_key,
+            **user.environment(),
             "AWS_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -95,14 +100,19 @@ class S3Server:
 
 
 @contextmanager
-def serve_s3() -> Iterator[S3Server]:
-    """Start a server, wait until it listens, stop it at the end; it keeps all in memory."""
+def serve_s3(page: int = 1000) -> Iterator[S3Server]:
+    """Start a server, wait until it listens, stop it at the end; it keeps all in memory.
+
+    Args:
+        page: How many keys a listing holds at most, before the next is to be asked for.
+    """
     # A pipe that nobody empties would stop the server after some hundred requests.
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
             stdout=log,
             stderr=log,
+            env={**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": str(page)},
         )
         try:
             yield S3Server(_endpoint(process, Path(log.name)))

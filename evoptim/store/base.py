@@ -45,6 +45,11 @@ class Store(Protocol):
         """The address from which :func:`evoptim.store.open_store` opens this store again."""
         ...
 
+    @property
+    def place(self) -> str:
+        """Where it lies, in words for the user: the folder, or the bucket and its server."""
+        ...
+
     def put(self, key: str, data: bytes) -> bool:
         """Write an object that is not there yet; all of it becomes visible at once, or nothing.
 

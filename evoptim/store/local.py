@@ -50,6 +50,11 @@ class LocalStore:
         """The absolute path of the folder."""
         return str(self.root)
 
+    @property
+    def place(self) -> str:
+        """See :attr:`evoptim.store.Store.place`."""
+        return f"the folder {self.root}"
+
     def put(self, key: str, data: bytes) -> bool:
         """See :meth:`evoptim.store.Store.put`."""
         return not self.exists(key) and self._write(key, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from evoptim.store.local import LocalStore
 
 # One letter before the colon would be a drive, not a scheme.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def open_store(url: str) -> Store:
@@ -43,11 +46,11 @@ def open_store(url: str) -> Store:
 def check_writable(store: Store) -> bool:
     """Prove, before anything runs, that this store can be written, read and listed.
 
-    The proof is one small object, ``.evoptim/probe``, that stays.
+    The proof is one small object, ``.evoptim/probe``, that stays. Of a store that keeps objects
+    whole but not write-once when writers race, a warning in the log tells the user.
 
     Returns:
-        :meth:`evoptim.store.Store.probe`: False if the store keeps objects whole but not
-        write-once when writers race, which the user should be told.
+        What :meth:`evoptim.store.Store.probe` found: False for such a store.
 
     Raises:
         InputError: the store cannot be used; one line names it, the reason and the remedy.
@@ -62,6 +65,12 @@ def check_writable(store: Store) -> bool:
         raise InputError(
             f"a store must give back what was written, but {store.url} does not hold "
             f"{PROBE_KEY} as written; remove that object or choose another store"
+        )
+    if not exclusive:
+        _LOGGER.warning(
+            "%s ignores conditional writes (If-None-Match), which lets two writers overwrite each "
+            "other: every object stays whole, but let only one search at a time write a run",
+            store.place,
         )
     return exclusive
 

@@ -80,6 +80,11 @@ class S3Store:
         """``s3://bucket/prefix``, without a slash at its end."""
         return f"s3://{self._bucket}/{self._root}".rstrip("/")
 
+    @property
+    def place(self) -> str:
+        """See :attr:`evoptim.store.Store.place`."""
+        return self._where
+
     def put(self, key: str, data: bytes) -> bool:
         """See :meth:`evoptim.store.Store.put`."""
         # Some servers ignore the condition: asking first keeps even those write-once, races aside.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -34,8 +33,6 @@ DEFAULT_STORE = "evoptim-store"
 # kfp.local runs at most two iterations of a loop at once, whatever is asked.
 _PARALLEL_TASKS = 2
 _POLL_SECONDS = 0.5
-
-_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,12 +82,7 @@ def search(
     _contact(opened, run)
     sandbox = None if containers is None else _sandbox(opened, config, containers)
     config = resolve_data(config, on_images)
-    if not check_writable(opened):
-        _LOGGER.warning(
-            "the store %s lets two writers overwrite each other: every object stays whole, but "
-            "let only one search at a time write a run",
-            opened.url,
-        )
+    check_writable(opened)
     write_config(opened, run, config)
     finished = is_reported(opened, run)
     if not finished:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+import backends
 import botocore.session
 import pytest
 import store_process
+from difficult_server import Fault, Plan, Rule, make_difficult
+from e2e.cluster.programs import bucket
+from rgw_server import RgwServer, missing_rgw, serve_rgw
 from s3_server import BUCKET, S3Server, User, serve_s3
 
 from evoptim.store import Store, open_store
+
+SERVERS = {
+    backends.MOTO: "s3_server",
+    backends.CEPH: "rgw_server",
+    backends.SMALL_BUCKET: "small_bucket",
+}
+"""The fixture that has each."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,9 +40,31 @@ def models_of_services() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """One that lets anybody in and has the bucket."""
-    with serve_s3() as server:
+    with serve_s3(page=backends.PAGE) as server:
         server.create_bucket()
         yield server
+
+
+@pytest.fixture(scope="session")
+def rgw_server() -> Iterator[RgwServer]:
+    """Ceph's, with the bucket; one for all tests, since it takes its time to start."""
+    if reason := missing_rgw():
+        pytest.skip(reason)
+    with serve_rgw(page=backends.PAGE) as server:
+        server.create_bucket()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def small_bucket() -> Iterator[S3Server]:
+    """The one that cluster tests start where there is no S3."""
+    server = bucket.serve(0, "127.0.0.1", page=backends.PAGE)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield S3Server(f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +100,21 @@ def no_hard_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(store_process.NO_HARD_LINKS, "1")
 
 
-@pytest.fixture(params=["folder", "folder without hard links", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "s3":
-        return open_store(request.getfixturevalue("s3_url"))
-    if request.param == "folder without hard links":
-        request.getfixturevalue("no_hard_links")
-    return open_store(str(tmp_path / "store"))
+@pytest.fixture(params=backends.ALL)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param in (backends.FOLDER, backends.NO_HARD_LINKS):
+        if request.param == backends.NO_HARD_LINKS:
+            request.getfixturevalue("no_hard_links")
+        yield open_store(str(tmp_path / "store"))
+        return
+    kind = request.param.removesuffix(backends.IGNORING)
+    request.getfixturevalue("no_aws")
+    server = request.getfixturevalue(SERVERS[kind])
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        for name, value in server.environment().items():
+            patch.setenv(name, value)
+        if kind != request.param:
+            plan = Plan(Rule(Fault.UNCONDITIONAL))
+            proxy = stack.enter_context(make_difficult(server.endpoint, plan))
+            patch.setenv("AWS_ENDPOINT_URL", proxy)
+        yield open_store(f"s3://{BUCKET}/{uuid.uuid4().hex}")

@@ -1,17 +1,22 @@
 """Run as a program: a process that writes to a store, for tests in which several do or one dies.
 
-``race URL KEY TEXT...`` waits for a line on its input, then puts each text under ``KEY/PLACE`` and
-prints for each whether it was written. ``pour URL SIZE`` puts objects of that many bytes one after
-the other until it is killed, and prints a line when it starts.
+``race URL KEY WRITERS KEYS`` lets that many processes put a text each under ``KEY/PLACE``, all at
+once for each place, and prints as JSON who says that it wrote there. ``pour URL SIZE`` puts objects
+of that many bytes one after the other until it is killed, and prints a line when it starts.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
+
+import botocore.session
 
 from evoptim.store import open_store
 
@@ -23,12 +28,36 @@ def refuse_to_link(source: object, target: object) -> None:
     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
-def race(url: str, key: str, *texts: str) -> None:
-    store = open_store(url)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    for place, text in enumerate(texts):
-        print(store.put(f"{key}/{place}", text.encode()), flush=True)
+def text_of(writer: int, place: int) -> bytes:
+    return f"{writer}:{place} ".encode() * (100 + writer)
+
+
+def race(url: str, key: str, writers: str, keys: str) -> None:
+    # What all need of boto3, lest sixteen load the same.
+    botocore.session.create_loader = cache(botocore.session.create_loader)
+    open_store(url)
+    context = multiprocessing.get_context("fork")
+    start, said = context.Barrier(int(writers)), context.Queue()
+
+    def write(writer: int) -> None:
+        store = open_store(url)
+        store.exists(key)
+        for place in range(int(keys)):
+            start.wait()
+            if store.put(f"{key}/{place}", text_of(writer, place)):
+                said.put((place, writer))
+        said.put(None)
+
+    running = [context.Process(target=write, args=(writer,)) for writer in range(int(writers))]
+    for process in running:
+        process.start()
+    wrote: list[list[int]] = [[] for _ in range(int(keys))]
+    for _ in running:
+        while (found := said.get()) is not None:
+            wrote[found[0]].append(found[1])
+    for process in running:
+        process.join()
+    print(json.dumps(wrote))
 
 
 def content_of(key: str, size: int) -> bytes:

@@ -1,72 +1,35 @@
-"""The bucket that cluster tests start where there is no S3 keeps the contract of stores too."""
+"""The bucket that cluster tests start where there is no S3, beside the contract of stores."""
 
 from __future__ import annotations
 
 import http.client
 import socket
-import threading
 import uuid
-from collections.abc import Iterator
+from urllib.parse import urlsplit
 
+import backends
 import pytest
-import test_store
-from e2e.cluster.programs.bucket import serve
+from s3_server import S3Server
 
-from evoptim.store import Store, check_writable, open_store
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    server = serve(0, "127.0.0.1")
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
-    thread.join()
+from evoptim.store import check_writable
+from evoptim.store.s3 import S3Store
 
 
 @pytest.fixture
-def store(port: int, no_aws: None, monkeypatch: pytest.MonkeyPatch) -> Store:
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "any",
-        "AWS_SECRET_ACCESS_KEY": "any",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return open_store(f"s3://evoptim/{uuid.uuid4().hex}")
+def port(small_bucket: S3Server) -> int:
+    return urlsplit(small_bucket.endpoint).port or 0
 
 
-class TestPut(test_store.TestPut):
-    pass
-
-
-class TestRaces(test_store.TestRaces):
-    pass
-
-
-class TestMissing(test_store.TestMissing):
-    pass
-
-
-class TestList(test_store.TestList):
-    pass
-
-
-class TestCheckWritable(test_store.TestCheckWritable):
-    pass
-
-
-def test_a_trial_object_can_be_removed_and_the_clock_read(store: Store) -> None:
+@pytest.mark.parametrize("store", [backends.SMALL_BUCKET], indirect=True)
+def test_a_trial_object_can_be_removed_and_the_clock_read(store: S3Store) -> None:
     assert check_writable(store)
     store.put(".evoptim/trial/a", b"1")
-    store.remove_trial(".evoptim/trial/a")  # type: ignore[attr-defined]
+    store.remove_trial(".evoptim/trial/a")
     assert not store.exists(".evoptim/trial/a")
-    assert store.clock() is not None  # type: ignore[attr-defined]
+    assert store.clock() is not None
 
 
-def test_a_put_that_breaks_off_leaves_nothing(store: Store, port: int) -> None:
+def test_a_put_that_breaks_off_leaves_nothing(port: int) -> None:
     key = f"/evoptim/{uuid.uuid4().hex}"
     with socket.create_connection(("127.0.0.1", port)) as connection:
         head = f"PUT {key} HTTP/1.1\r\nHost: any\r\nContent-Length: 100\r\n\r\n"

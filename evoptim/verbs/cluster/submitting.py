@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Literal
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from pipelines.preflight import Plan
     from pipelines.profile import ClusterProfile
     from pipelines.submit import Submission, Target
-
-_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,12 +122,7 @@ def _start(
         before = engine_of(last.target, last.address, None)
         if not before.state(last).ended:
             return Submitted("running", last, before.page(last))
-    if not check_writable(store):
-        _LOGGER.warning(
-            "the store %s lets two writers overwrite each other: every object stays whole, but "
-            "let only one search at a time write a run",
-            store.url,
-        )
+    check_writable(store)
     # As the store will give it back, so that a resumed run is compiled to the same bytes.
     profile = profile_from_json(profile.canonical_json())
     number = 0 if last is None else last.number + 1

@@ -50,6 +50,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     buckets: "dict[str, Bucket]" = {}
+    page = PAGE
     lock = threading.Lock()
 
     def parts(self) -> "tuple[Bucket, str, dict[str, str]]":
@@ -82,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         bucket, key, query = self.parts()
         if not key:
-            self.answer(200, listing(bucket, query), {"Content-Type": "application/xml"})
+            self.answer(200, listing(bucket, query, self.page), {"Content-Type": "application/xml"})
             return
         data = bucket.get(key)
         if data is None:
@@ -127,10 +128,10 @@ def etag(data: bytes) -> str:
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
 
 
-def listing(bucket: Bucket, query: "dict[str, str]") -> bytes:
+def listing(bucket: Bucket, query: "dict[str, str]", page_size: int) -> bytes:
     """One page of ListObjectsV2; the token of the next is the last key of this one."""
     prefix = query.get("prefix", "")
-    most = min(int(query.get("max-keys", PAGE)), PAGE)
+    most = min(int(query.get("max-keys", page_size)), page_size)
     found = bucket.keys(prefix, query.get("continuation-token") or query.get("start-after", ""))
     page, more = found[:most], len(found) > most
     encode = quote if query.get("encoding-type") == "url" else escape
@@ -150,9 +151,10 @@ def listing(bucket: Bucket, query: "dict[str, str]") -> bytes:
     ).encode()
 
 
-def serve(port: int, address: str = "") -> ThreadingHTTPServer:
-    """A server with buckets of its own; the caller lets it serve."""
-    handler = type("Handler", (Handler,), {"buckets": {}, "lock": threading.Lock()})
+def serve(port: int, address: str = "", page: int = PAGE) -> ThreadingHTTPServer:
+    """A server with buckets of its own, listed by so many keys; the caller lets it serve."""
+    own = {"buckets": {}, "page": page, "lock": threading.Lock()}
+    handler = type("Handler", (Handler,), own)
     ThreadingHTTPServer.request_queue_size = 128
     server = ThreadingHTTPServer((address, port), handler)
     server.daemon_threads = True
