@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -49,20 +50,38 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
     there = read_many(lambda each: _reuse(store, run, stage, each, protocol), mine)
     missing = [each for each, found in zip(mine, there, strict=True) if not found]
     jobs = [Job(each.id, _optimizer(each), protocol) for each in missing]
-    for place, evaluation in evaluate_many(jobs, _workers()):
-        candidate = missing[place]
-        # The shared object comes first: whoever finds the run's finds the shared one too.
-        shared = shared_evaluation_key(candidate.id, protocol.content_id())
-        if save(store, shared, evaluation):
-            save(store, evaluation_key(run, stage, candidate.index), evaluation)
-        else:
-            # Another run was faster, and its record is the one that all runs share.
-            _reuse(store, run, stage, candidate, protocol)
-        print(
-            f"{stage} {candidate.index}: {evaluation.outcome.value}, "
-            f"fitness {evaluation.fitness}, {candidate.formula}",
-            flush=True,
-        )
+    # The next one trains while a record is on its way; a kill loses that record at most.
+    with ThreadPoolExecutor(1) as writer:
+        under_way: Future[None] | None = None
+        for place, evaluation in evaluate_many(jobs, _workers()):
+            if under_way is not None:
+                under_way.result()
+            candidate = missing[place]
+            under_way = writer.submit(_keep, store, run, stage, candidate, protocol, evaluation)
+            print(
+                f"{stage} {candidate.index}: {evaluation.outcome.value}, "
+                f"fitness {evaluation.fitness}, {candidate.formula}",
+                flush=True,
+            )
+        if under_way is not None:
+            under_way.result()
+
+
+def _keep(
+    store: Store,
+    run: str,
+    stage: Stage,
+    candidate: Candidate,
+    protocol: Protocol,
+    evaluation: Evaluation,
+) -> None:
+    # The shared object comes first: whoever finds the run's finds the shared one too.
+    shared = shared_evaluation_key(candidate.id, protocol.content_id())
+    if save(store, shared, evaluation):
+        save(store, evaluation_key(run, stage, candidate.index), evaluation)
+    else:
+        # Another run was faster, and its record is the one that all runs share.
+        _reuse(store, run, stage, candidate, protocol)
 
 
 def _reuse(store: Store, run: str, stage: Stage, candidate: Candidate, protocol: Protocol) -> bool:
