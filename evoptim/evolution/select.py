@@ -73,8 +73,11 @@ def select_children(
     """
     generation = population.generation + 1
     chosen = []
+    lines: dict[int | None, list[Candidate]] = {}
+    for each in candidates:
+        lines.setdefault(each.particle, []).append(each)
     for parent in population.particles:
-        own = [each for each in candidates if each.particle == parent.particle]
+        own = lines.get(parent.particle, [])
         present = _rescored(parent, own, evaluations)
         best = min(
             (each for each in own if each.role == "child"),
