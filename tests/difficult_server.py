@@ -53,7 +53,7 @@ class Fault(Enum):
     TRICKLE = "trickle"
     """The answer comes a few bytes at a time."""
     UNCONDITIONAL = "unconditional"
-    """The server does not see that the write was a conditional one."""
+    """The server does not see that the write was a conditional one, nor whose it was."""
 
     @property
     def methods(self) -> str:
@@ -195,7 +195,8 @@ def make_difficult(endpoint: str, plan: Plan) -> Iterator[str]:
         ) -> tuple[int, list[tuple[str, str]], bytes]:
             hidden = {"expect", "connection"}
             if fault is Fault.UNCONDITIONAL:
-                hidden.add("if-none-match")
+                # The signature covers the condition, and would be refused without it.
+                hidden |= {"if-none-match", "authorization"}
             headers = {k: v for k, v in self.headers.items() if k.lower() not in hidden}
             connection = http.client.HTTPConnection(target.netloc)
             try:

@@ -83,6 +83,13 @@ class RgwServer:
     def create_bucket(self, name: str = BUCKET) -> None:
         self.client().create_bucket(Bucket=name)
 
+    def let_anybody_in(self, bucket: str) -> None:
+        """Allow everything there, without credentials too."""
+        everything = {"Effect": "Allow", "Principal": "*", "Action": "s3:*"}
+        resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+        policy = _policy(everything | {"Resource": resources})
+        self.client().put_bucket_policy(Bucket=bucket, Policy=policy)
+
     def create_user(self, name: str) -> User:
         """A user beside the first, who may do nothing with the buckets of others."""
         return _create_user(self.folder, name)

@@ -15,7 +15,7 @@ import botocore.session
 import pytest
 import store_process
 from difficult_server import Fault, Plan, Rule, make_difficult
-from e2e.cluster.programs import bucket
+from e2e.cluster.programs.bucket import serve
 from rgw_server import RgwServer, missing_rgw, serve_rgw
 from s3_server import BUCKET, S3Server, User, serve_s3
 
@@ -42,6 +42,7 @@ def s3_server() -> Iterator[S3Server]:
     """One that lets anybody in and has the bucket."""
     with serve_s3(page=backends.PAGE) as server:
         server.create_bucket()
+        server.create_bucket(backends.PUBLIC)
         yield server
 
 
@@ -52,13 +53,15 @@ def rgw_server() -> Iterator[RgwServer]:
         pytest.skip(reason)
     with serve_rgw(page=backends.PAGE) as server:
         server.create_bucket()
+        server.create_bucket(backends.PUBLIC)
+        server.let_anybody_in(backends.PUBLIC)
         yield server
 
 
 @pytest.fixture(scope="session")
 def small_bucket() -> Iterator[S3Server]:
     """The one that cluster tests start where there is no S3."""
-    server = bucket.serve(0, "127.0.0.1", page=backends.PAGE)
+    server = serve(0, "127.0.0.1", page=backends.PAGE)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield S3Server(f"http://127.0.0.1:{server.server_port}")
@@ -113,8 +116,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         for name, value in server.environment().items():
             patch.setenv(name, value)
+        bucket = BUCKET if kind == request.param else backends.PUBLIC
         if kind != request.param:
             plan = Plan(Rule(Fault.UNCONDITIONAL))
             proxy = stack.enter_context(make_difficult(server.endpoint, plan))
             patch.setenv("AWS_ENDPOINT_URL", proxy)
-        yield open_store(f"s3://{BUCKET}/{uuid.uuid4().hex}")
+        yield open_store(f"s3://{bucket}/{uuid.uuid4().hex}")

@@ -40,13 +40,19 @@ def race(url: str, key: str, writers: str, keys: str) -> None:
     start, said = context.Barrier(int(writers)), context.Queue()
 
     def write(writer: int) -> None:
-        store = open_store(url)
-        store.exists(key)
-        for place in range(int(keys)):
-            start.wait()
-            if store.put(f"{key}/{place}", text_of(writer, place)):
-                said.put((place, writer))
-        said.put(None)
+        try:
+            store = open_store(url)
+            store.exists(key)
+            for place in range(int(keys)):
+                start.wait()
+                if store.put(f"{key}/{place}", text_of(writer, place)):
+                    said.put((place, writer))
+        except BaseException:
+            # Let the others not wait for one that is no more.
+            start.abort()
+            raise
+        finally:
+            said.put(None)
 
     running = [context.Process(target=write, args=(writer,)) for writer in range(int(writers))]
     for process in running:
@@ -57,6 +63,8 @@ def race(url: str, key: str, writers: str, keys: str) -> None:
             wrote[found[0]].append(found[1])
     for process in running:
         process.join()
+    if any(process.exitcode for process in running):
+        sys.exit("a writer failed")
     print(json.dumps(wrote))
 
 
