@@ -1,0 +1,457 @@
+"""What a search asks of a cluster at 10 to 100,000 candidates a generation, and how long one takes.
+
+Counted: bytes of the compiled pipeline for Kubeflow and of the template for Argo, of the Workflow
+at its end and of the Job, and requests to the store, all by the preflight (a test compares the
+requests with those of a whole search on an S3 server).
+
+Measured: ``evoptim step propose`` and ``select`` as pods run them, each in fresh processes on a
+folder, for a generation of random genomes and for one of mutants; their peak memory; and what
+``evoptim step evaluate`` adds to the trainings of its candidates. Genomes are real; evaluations are
+copies of a few real ones under other fitness. Times are of processors, so that what else the
+machine does matters little: a step's own, and that of its workers divided by the cores.
+
+Simulated: one generation from its beginning to its population (``benchmarks/makespan.py``), with
+the measured times and with what a cluster adds, which is assumed and can be given.
+
+    python benchmarks/scale.py [--candidates N ...] [--workers N ...] [--seconds S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from random import Random
+
+import psutil
+from makespan import Cluster, Engine, Requests, Steps, chunk_sizes, ideal, makespan
+from rich.console import Console
+from rich.table import Table
+
+from evoptim import steps
+from evoptim.config import RunConfig
+from evoptim.config.reading import read_config
+from evoptim.records import Evaluation
+from evoptim.steps.evaluate import make_evolved
+from evoptim.steps.parts import part_count
+from evoptim.steps.reading import read_candidates
+from evoptim.store import Stage, load, open_store, to_json
+from evoptim.store.layout import evaluation_key
+from evoptim.store.many import THREADS
+from evoptim.tasks import load_task
+from evoptim.training import evaluate
+from pipelines.argo import compile_workflow
+from pipelines.preflight import Plan, make_plan, problems, with_fan_out
+from pipelines.profile_reading import read_profile
+from pipelines.store_requests import requests_per_candidate
+
+SIZES = (10, 100, 1_000, 10_000, 100_000)
+WORKERS = (8, 64, 512)
+BAR_SECONDS = 60.0
+"""Propose and select together at 10,000 candidates."""
+BAR_OVERHEAD = 0.15
+"""Of the ideal at 10,000 candidates of one second on 64 workers."""
+ENGINES: tuple[Engine, ...] = ("argo job", "kfp job")
+RUN = "scale"
+TINY = {
+    "search.initial": 200,
+    "search.particles": 1,
+    "search.children": 1,
+    "search.generations": 0,
+    "protocol.model.base_width": 1,
+    "protocol.seeds": [0],
+    "protocol.sweep.rates": [[0.1]],
+    "protocol.sweep.epochs": 1,
+    "protocol.sweep.steps_per_epoch": 2,
+    "protocol.sweep.schedule": {"total_steps": 2, "warmup_steps": 1},
+    "protocol.training.epochs": 1,
+    "protocol.training.steps_per_epoch": 2,
+    "protocol.training.schedule": {"total_steps": 2, "warmup_steps": 1},
+}
+"""Trainings that take next to nothing, to measure what is around them."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one step took."""
+
+    own: float
+    """Processor seconds of its first process."""
+    shared: float
+    """Processor seconds of the processes that it starts, one a core."""
+    memory: int
+    """Bytes, at most at a time, all processes together."""
+
+    def seconds(self, cores: int) -> float:
+        """How long it takes on so many cores at the most: as if the first process did nothing while
+        the others work."""
+        return self.own + self.shared / cores
+
+
+def run_step(store: Path, *arguments: str) -> Cost:
+    """``evoptim step ...`` in a process of its own, as in a container."""
+    program = "from evoptim.cli import main; main()"
+    command = [sys.executable, "-c", program, "step", *arguments, "--store", str(store)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile() as output:
+        process = psutil.Popen(command, stdout=output, env=environment)
+        used: dict[int, float] = {}
+        memory = 0
+        while process.poll() is None:
+            memory = max(memory, _look(process, used))
+            time.sleep(0.02)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    own = used.pop(process.pid)
+    return Cost(own, sum(used.values()), memory)
+
+
+def _look(process: psutil.Process, used: dict[int, float]) -> int:
+    """Note the processor seconds of a process and of those below it; the bytes that they hold."""
+    memory = 0
+    try:
+        for each in (process, *process.children(recursive=True)):
+            times = each.cpu_times()
+            used[each.pid] = max(used.get(each.pid, 0.0), times.user + times.system)
+            memory += each.memory_info().rss
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        pass
+    return memory
+
+
+# The size of what is sent to a cluster
+
+
+@dataclass(frozen=True)
+class Bytes:
+    ir: int
+    argo: int
+    workflow: int
+    job: int
+    requests: int
+    fan_out: str
+    problems: int
+
+
+def search_config(candidates: int) -> RunConfig:
+    """A search of two generations, the second of mutants, with so many candidates in the first."""
+    settings = {
+        "search.initial": candidates,
+        "search.particles": max(1, candidates // 10),
+        "search.children": 9,
+        "search.generations": 1,
+    }
+    return read_config(settings=settings)
+
+
+def count_bytes(config: RunConfig) -> Bytes:
+    """The preflight's numbers, as ``evoptim compile`` comes to them."""
+    profile = read_profile()
+    plan: Plan = make_plan(config, profile)
+    job = make_plan(config, profile.model_copy(update={"fan_out": "job"}), compiled="")
+    return Bytes(
+        ir=plan.ir_bytes,
+        argo=len(compile_workflow(config, with_fan_out(profile, plan), plan.fan_out).encode()),
+        workflow=plan.workflow_bytes,
+        job=job.job_bytes,
+        requests=plan.s3_requests,
+        fan_out=plan.fan_out,
+        problems=len(problems(plan)),
+    )
+
+
+# Steps
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One size: the random generation first, then the one of mutants."""
+
+    propose: tuple[Cost, Cost]
+    select: tuple[Cost, Cost]
+    watch: Cost
+    mutants: int
+
+    def together(self, cores: int) -> float:
+        """Seconds to propose and to select, in the slower of the two generations."""
+        return max(
+            one.seconds(cores) + two.seconds(cores)
+            for one, two in zip(self.propose, self.select, strict=True)
+        )
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """Bytes at the peak of propose and of select."""
+        return max(each.memory for each in self.propose), max(each.memory for each in self.select)
+
+
+def real_records(store: Path) -> list[Evaluation]:
+    """Evaluations of real optimizers under the protocol of ``quickstart``."""
+    config = read_config(settings={"search.initial": 3, "search.particles": 1})
+    steps.initialise(str(store), "records", config.model_dump_json())
+    steps.propose(str(store), "records", 0, 1)
+    with redirect_stdout(StringIO()):
+        steps.evaluate(str(store), "records", 0, 0, 3)
+    opened, stage = open_store(str(store)), Stage.generation(0)
+    return [load(opened, evaluation_key("records", stage, index), Evaluation) for index in range(3)]
+
+
+def measure_steps(store: Path, config: RunConfig, records: Sequence[Evaluation]) -> Measured:
+    steps.initialise(str(store), RUN, config.model_dump_json())
+    propose, select = [], []
+    watch = Cost(0.0, 0.0, 0)
+    mutants = 0
+    profile = read_profile().canonical_json()
+    for number in (0, 1):
+        of = ("--run", RUN, "--generation", str(number))
+        propose.append(run_step(store, "propose", *of))
+        mutants = write_records(store, Stage.generation(number), records)
+        if number == 0:
+            watch = run_step(store, "evaluate-fanout", *of, "--profile-json", profile)
+        select.append(run_step(store, "select", *of))
+    return Measured((propose[0], propose[1]), (select[0], select[1]), watch, mutants)
+
+
+def write_records(store: Path, stage: Stage, records: Sequence[Evaluation]) -> int:
+    """An evaluation for every candidate of a stage: a real one under another fitness."""
+    opened, draw = open_store(str(store)), Random(0)
+    candidates = read_candidates(opened, RUN, stage).candidates
+    texts = [to_json(each).decode() for each in records]
+    (store / evaluation_key(RUN, stage, 0)).parent.mkdir(parents=True)
+    for each in candidates:
+        place = draw.randrange(len(records))
+        text = texts[place].replace(records[place].subject, each.id)
+        fitness = f' "fitness": {json.dumps(records[place].fitness)},'
+        text = text.replace(fitness, f' "fitness": {draw.random()},')
+        # Written plainly: the store's care for each object would take minutes.
+        (store / evaluation_key(RUN, stage, each.index)).write_text(text)
+    return len(candidates)
+
+
+def measure_evaluate(store: Path, repeats: int) -> tuple[float, float]:
+    """Seconds of a task with a next to empty training, and around each further training."""
+    config = read_config(settings=TINY)
+    counts = (1, 21)
+    used: dict[int, list[float]] = {count: [] for count in counts}
+    training: list[float] = []
+    for repeat in range(repeats):
+        for count in counts:
+            # In a store of its own: shared evaluations would be reused.
+            here = store / f"{repeat}-{count}"
+            steps.initialise(str(here), RUN, config.model_dump_json())
+            steps.propose(str(here), RUN, 0, 1)
+            chunk = ("--chunk", "0", "--candidates-per-task", str(count))
+            cost = run_step(here, "evaluate", "--run", RUN, "--generation", "0", *chunk)
+            used[count].append(cost.own)
+        training.append(_training(store / f"{repeat}-1", config, counts[1]))
+    one, many = (statistics.median(used[count]) for count in counts)
+    each = (many - one) / (counts[1] - counts[0]) - statistics.median(training)
+    return one, max(0.0, each)
+
+
+def _training(store: Path, config: RunConfig, count: int) -> float:
+    """Seconds of one of these trainings by itself."""
+    candidates = read_candidates(open_store(str(store)), RUN, Stage.generation(0)).candidates
+    split = load_task(config.protocol.task)
+    began = 0.0
+    for place, each in enumerate(candidates[:count]):
+        make = partial(make_evolved, each.gene or {})
+        evaluate(each.id, make, config.protocol, split, device="cpu")
+        if place == 0:
+            # The first one warms up.
+            began = time.process_time()
+    return (time.process_time() - began) / (count - 1)
+
+
+# Simulation
+
+
+def simulated(
+    candidates: int, seconds: float, workers: int, chunk: int, engine: Engine, times: Steps,
+    cluster: Cluster,
+) -> float:  # fmt: skip
+    """Overhead: how much longer than the ideal a generation takes, as a share of it."""
+    durations = [seconds] * candidates
+    took = makespan(durations, workers, chunk, engine, times, cluster, requests(candidates))
+    return took / ideal(durations, workers) - 1.0
+
+
+def requests(candidates: int) -> Requests:
+    """What steps ask of the store one after another; what they ask in threads divided by those."""
+    return Requests(
+        propose=5 + 2 * part_count(candidates),
+        select=8 + math.ceil(candidates / THREADS),
+        watch=2 * (1 + math.ceil(candidates / 1_000)),
+        # A record is written while the next candidate trains, but for the last one's.
+        start=2 + requests_per_candidate(),
+    )
+
+
+def best_chunk(
+    candidates: int, seconds: float, workers: int, engine: Engine, times: Steps, cluster: Cluster
+) -> tuple[int, float]:
+    """The smallest chunk that meets the bar, else the one with the least overhead."""
+    tried = [
+        (chunk, simulated(candidates, seconds, workers, chunk, engine, times, cluster))
+        for chunk in chunk_sizes(candidates, workers)
+    ]
+    good = [each for each in tried if each[1] <= BAR_OVERHEAD]
+    return good[0] if good else min(tried, key=lambda each: each[1])
+
+
+# Output
+
+
+def report(arguments: argparse.Namespace, cluster: Cluster, console: Console) -> bool:
+    """Print everything; whether every bar that was looked at is met."""
+    console.print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        os.environ.setdefault("EVOPTIM_CACHE_DIR", str(root / "cache"))
+        records = real_records(root / "records")
+        start, candidate = measure_evaluate(root / "evaluate", arguments.repeats)
+        console.print(
+            f"evaluate: {start:.2f} s to its first training, {1000 * candidate:.0f} ms around each"
+        )
+        sizes: dict[int, Bytes] = {}
+        measured: dict[int, Measured] = {}
+        for count in arguments.candidates:
+            config = search_config(count)
+            sizes[count] = count_bytes(config)
+            measured[count] = measure_steps(root / str(count), config, records)
+    console.print(bytes_table(sizes))
+    console.print(steps_table(measured, arguments.step_cores))
+    times = {count: step_times(each, start, candidate, arguments.step_cores)
+             for count, each in measured.items()}  # fmt: skip
+    console.print(makespan_table(times, arguments, cluster))
+    found = list(verdicts(sizes, measured, times, arguments, cluster))
+    for line, ok in found:
+        console.print(f"{line}: {'met' if ok else 'MISSED'}")
+    return all(ok for _, ok in found)
+
+
+def step_times(measured: Measured, start: float, candidate: float, cores: int) -> Steps:
+    """What is simulated: a generation of random genomes, which take longer than mutants."""
+    return Steps(
+        propose=measured.propose[0].seconds(cores),
+        select=measured.select[0].seconds(cores),
+        watch=measured.watch.seconds(cores),
+        start=start,
+        candidate=candidate,
+    )
+
+
+def bytes_table(sizes: dict[int, Bytes]) -> Table:
+    table = _table("candidates", "fan-out", "KFP IR", "Argo", "Workflow at its end", "Job", "S3")
+    for count, each in sizes.items():
+        table.add_row(
+            f"{count:,}",
+            each.fan_out,
+            *(f"{number / 1024:,.1f} KiB" for number in (each.ir, each.argo, each.workflow)),
+            f"{each.job / 1024:,.1f} KiB",
+            f"{each.requests:,}",
+        )
+    return table
+
+
+def steps_table(measured: dict[int, Measured], cores: int) -> Table:
+    table = _table(
+        "candidates", "propose", "of mutants", "select", "of mutants", "memory", "of select"
+    )
+    for count, each in measured.items():
+        table.add_row(
+            f"{count:,}",
+            *(f"{cost.seconds(cores):,.1f} s" for cost in (*each.propose, *each.select)),
+            *(f"{number / 2**20:,.0f} MiB" for number in each.memory),
+        )
+    return table
+
+
+def makespan_table(
+    times: dict[int, Steps], arguments: argparse.Namespace, cluster: Cluster
+) -> Table:
+    table = _table("candidates", "workers", "ideal", "engine", "one a pod", "chunk", "overhead")
+    for count, steps_times in times.items():
+        for workers in arguments.workers:
+            for engine in ENGINES:
+                given = (count, arguments.seconds, workers)
+                alone = simulated(*given, 1, engine, steps_times, cluster)
+                chunk, overhead = best_chunk(*given, engine, steps_times, cluster)
+                table.add_row(
+                    f"{count:,}",
+                    str(workers),
+                    f"{count * arguments.seconds / workers:,.1f} s",
+                    engine,
+                    f"{alone:+.0%}",
+                    str(chunk),
+                    f"{overhead:+.1%}",
+                )
+    return table
+
+
+def verdicts(
+    sizes: dict[int, Bytes],
+    measured: dict[int, Measured],
+    times: dict[int, Steps],
+    arguments: argparse.Namespace,
+    cluster: Cluster,
+) -> Iterator[tuple[str, bool]]:
+    """Each bar that the chosen sizes allow to look at."""
+    large = [each for count, each in sizes.items() if count >= 1_000]
+    if len(large) > 1:
+        spread = max(each.workflow for each in large) - min(each.workflow for each in large)
+        yield (f"a Workflow of constant size from 1,000 on (it varies by {spread} bytes)",
+                   spread < 100)  # fmt: skip
+    if 10_000 in measured:
+        together = measured[10_000].together(arguments.step_cores)
+        yield (
+            f"propose and select at 10,000 in {BAR_SECONDS:.0f} s ({together:.1f} s)",
+            together <= BAR_SECONDS,
+        )
+        for engine in ENGINES:
+            chunk, overhead = best_chunk(10_000, 1.0, 64, engine, times[10_000], cluster)
+            yield (
+                f"overhead of {BAR_OVERHEAD:.0%} at 10,000 one-second candidates on 64 workers, "
+                f"{engine}, {chunk} a pod ({overhead:.1%})",
+                overhead <= BAR_OVERHEAD,
+            )
+
+
+def _table(*columns: str) -> Table:
+    table = Table()
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def parse(given: Sequence[str] | None = None) -> tuple[argparse.Namespace, Cluster]:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--candidates", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one candidate's training")
+    parser.add_argument("--step-cores", type=int, default=2, help="of propose and select")
+    parser.add_argument("--repeats", type=int, default=3, help="of the measurement of evaluate")
+    for each in fields(Cluster):
+        parser.add_argument(
+            f"--{each.name.replace('_', '-')}", type=float, default=each.default, help="assumed"
+        )
+    arguments = parser.parse_args(given)
+    values = {each.name: getattr(arguments, each.name) for each in fields(Cluster)}
+    return arguments, replace(Cluster(), **values)
+
+
+if __name__ == "__main__":
+    given, assumed = parse()
+    sys.exit(not report(given, assumed, Console()))
