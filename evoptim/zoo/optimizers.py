@@ -122,6 +122,18 @@ def _with_schedule_0(formula: Formula, name: str) -> Formula:
     return dataclasses.replace(formula, name=f"{name} with decay", rate_curve=CURVES[0])
 
 
+def _with_published_nesterov(
+    name: str, direction: formulas.Opt9 | formulas.Opt10, decay: str | None
+) -> Formula:
+    """The update with Nesterov momentum as published; ``decay`` is A as a function of progress."""
+    return Formula(
+        name if decay is None else f"{name} with decay",
+        direction,
+        formulas.published_nesterov,
+        curves=() if decay is None else (Decay.parse(decay),),
+    )
+
+
 class Opt1(_TwoReadings):
     """u = q + softsign(clip(1e-5 w, z)), z = 1e-5 w - 0.05 g² + 0.95 ŝ.
 
@@ -289,12 +301,8 @@ class Opt9(_TwoReadings):
         if reading == "intended":
             signal = "[erfc(a11)][g]" if decay else "g"
             return _genome(f"Nest ~ ({signal})*(exp(arctan({_SQUARES})))")
-        return Formula(
-            "opt9 with decay" if decay else "opt9",
-            formulas.Opt9(bool(decay)),
-            formulas.published_nesterov,
-            curves=(Decay.parse("erfc(a11)"),) if decay else (),
-        )
+        direction = formulas.Opt9(bool(decay))
+        return _with_published_nesterov("opt9", direction, "erfc(a11)" if decay else None)
 
 
 class Opt10(_TwoReadings):
@@ -313,12 +321,8 @@ class Opt10(_TwoReadings):
         if reading == "intended":
             signal = "[(a13)*(a2)][g]" if decay else "g"
             return _genome(f"Nest ~ bessel_i1e(bessel_i1e({signal}))")
-        return Formula(
-            "opt10 with decay" if decay else "opt10",
-            formulas.Opt10(bool(decay)),
-            formulas.published_nesterov,
-            curves=(Decay.parse("(a13)*(a2)"),) if decay else (),
-        )
+        direction = formulas.Opt10(bool(decay))
+        return _with_published_nesterov("opt10", direction, "(a13)*(a2)" if decay else None)
 
 
 class AdamClip0(_Written):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -31,6 +33,26 @@ def test_what_torch_refuses_is_refused(subject: Subject) -> None:
                 subject.build(given.params or weights(), **given.kwargs)
 
 
+def assert_groups_move_as_optimizers_of_their_own(
+    subject: Subject, options: Sequence[dict[str, Any]], steps: int
+) -> None:
+    together, apart = weights(), weights()
+    halves = [slice(0, 2), slice(2, None)]
+    both = subject.build(
+        [{"params": together[half], **own} for half, own in zip(halves, options, strict=True)]
+    )
+    singles = [subject.build(apart[half], **own) for half, own in zip(halves, options, strict=True)]
+    for step in range(steps):
+        give_gradients(together, step)
+        give_gradients(apart, step)
+        both.step()
+        for single in singles:
+            single.step()
+    # Masks go by the place among all tensors: those of the first group are the same.
+    compared = slice(0, 2 if subject.stochastic else None)
+    assert_same(together[compared], apart[compared])
+
+
 @holds_for()
 def test_each_group_goes_by_its_own_options(subject: Subject) -> None:
     """Two groups move as two optimizers would."""
@@ -38,40 +60,13 @@ def test_each_group_goes_by_its_own_options(subject: Subject) -> None:
         {"lr": RATE / 4, "weight_decay": 0.2},
         {"lr": RATE * 2, "weight_decay": 0.0, "maximize": True},
     )
-    together, apart = weights(), weights()
-    halves = [slice(0, 2), slice(2, None)]
-    both = subject.build(
-        [{"params": together[half], **own} for half, own in zip(halves, options, strict=True)]
-    )
-    singles = [subject.build(apart[half], **own) for half, own in zip(halves, options, strict=True)]
-    for step in range(5):
-        give_gradients(together, step)
-        give_gradients(apart, step)
-        both.step()
-        for single in singles:
-            single.step()
-    # Masks go by the place among all tensors: those of the first group are the same.
-    compared = slice(0, 2 if subject.stochastic else None)
-    assert_same(together[compared], apart[compared])
+    assert_groups_move_as_optimizers_of_their_own(subject, options, steps=5)
 
 
 @holds_for(OURS)
 def test_each_group_has_its_own_schedule(subject: Subject) -> None:
     options = ({"total_steps": 9, "warmup_steps": 2}, {"total_steps": 30})
-    together, apart = weights(), weights()
-    both = subject.build(
-        [{"params": together[:2], **options[0]}, {"params": together[2:], **options[1]}]
-    )
-    singles = [subject.build(apart[:2], **options[0]), subject.build(apart[2:], **options[1])]
-    for step in range(8):
-        give_gradients(together, step)
-        give_gradients(apart, step)
-        both.step()
-        for single in singles:
-            single.step()
-    # Masks go by the place among all tensors: those of the first group are the same.
-    compared = slice(0, 2 if subject.stochastic else None)
-    assert_same(together[compared], apart[compared])
+    assert_groups_move_as_optimizers_of_their_own(subject, options, steps=8)
 
 
 @holds_for()
