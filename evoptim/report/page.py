@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from evoptim.analysis import (
+    Step,
     champion_lineage,
     generation_curve,
     leaders,
@@ -44,6 +45,10 @@ from evoptim.report.snippet import command, configuration, usage
 
 MAX_ERRORS = 20
 """Errors that the page quotes; the records in the store have them all."""
+MAX_ANCESTORS = 60
+"""Steps of the line of descent up to the best optimizer: the origin, then the last ones."""
+MAX_LATER = 20
+"""Steps after the best optimizer."""
 
 
 def render(inputs: ReportInputs) -> str:
@@ -80,6 +85,8 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
     best = leaders(archive, len(summary.leaders))
     comparable = [b for b in summary.baselines if b.validation_accuracy is not None]
     own = inputs.config.protocol.content_id()
+    line = champion_lineage(archive, inputs.populations)
+    shown = _shown(line)
     return {
         "inputs": inputs,
         "config": inputs.config,
@@ -93,10 +100,8 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "accuracies": accuracies_figure(series) if _any_accuracy(inputs) else None,
         "fitness": _fitness(inputs),
         "has_initial_protocol": any(entry.protocol != own for entry in archive.entries),
-        "lineage": [
-            (step, formula_of(genome_of(step.entry)))
-            for step in champion_lineage(archive, inputs.populations)
-        ],
+        "lineage": [(step, formula_of(genome_of(step.entry))) for step in shown],
+        "lineage_left_out": len(line) - len(shown),
         "curves": [one for one in series if one.steps],
         "accuracy_curves": accuracy_figure(series),
         "loss_curves": loss_figure(series),
@@ -110,6 +115,15 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "command": command(inputs),
         "configuration": configuration(inputs),
     }
+
+
+def _shown(line: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The origin, and the steps around the best optimizer."""
+    later = [step for step in line if step.kind == "later"]
+    ancestry = line[: len(line) - len(later)]
+    if len(ancestry) > MAX_ANCESTORS:
+        ancestry = (ancestry[0], *ancestry[len(ancestry) - MAX_ANCESTORS + 1 :])
+    return (*ancestry, *later[:MAX_LATER])
 
 
 def _any_accuracy(inputs: ReportInputs) -> bool:

@@ -15,10 +15,12 @@ from sample_run import (
     stage_of,
 )
 
+from evoptim.analysis import champion_lineage
 from evoptim.genome import Genome
 from evoptim.records import Candidates, Epoch, Outcome, Training
-from evoptim.report import ReportInputs, render
+from evoptim.report import ReportInputs, page, render
 from evoptim.report.candidates import MAX_ROWS
+from evoptim.report.page import MAX_LATER
 
 SECTIONS = ("best", "generations", "lineage", "learning", "decays", "outcomes", "use")
 VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
@@ -274,3 +276,18 @@ def test_ten_thousand_candidates_stay_below_four_megabytes():
     page = Page(html)
     assert "The other 9 000 are in" in page.words
     assert html.count('scope="row" class="grow"') == MAX_ROWS
+
+
+def test_of_a_long_line_of_descent_the_ends_are_shown_and_the_rest_is_counted(monkeypatch):
+    monkeypatch.setattr(page, "MAX_ANCESTORS", 2)
+    config = sample_config(initial=4, generations=26, particles=1, children=1)
+    inputs = sample_run(config, seed=1)
+    line = champion_lineage(inputs.archive, inputs.populations)
+    assert [step.kind for step in line[:3]] == ["origin", "ancestor", "champion"]
+    assert len(line) > 3 + MAX_LATER
+    html = render(inputs)
+    section = html.partition('<section id="lineage">')[2].partition("</section>")[0]
+    kinds = re.findall('<li class="(.*?)">', section)
+    assert kinds == ["origin", "champion", *["later"] * MAX_LATER]
+    left_out = len(line) - len(kinds)
+    assert f"{left_out} steps between the first and those near Evolved 1" in section
