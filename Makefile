@@ -21,7 +21,7 @@ search: $(STAMP)  ## Evolve optimizers here: sets up, searches for minutes, prin
 	$(BIN)/evoptim search
 
 test: $(STAMP)  ## Run the default tests (minutes), one process a core
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)  ## Run the slow tests only
 	$(BIN)/pytest -m slow
