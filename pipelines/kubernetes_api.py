@@ -16,6 +16,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import yaml
+
 from evoptim.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 # Fields that are named change, all others stay: what custom resources understand too.
 _PATCH = "application/merge-patch+json"
+
+# What the client raises of a file that is no kubeconfig, beside its own exception.
+_KUBECONFIG_ERRORS = (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError, LookupError)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -151,7 +156,8 @@ class Cluster:
                 if time.monotonic() + wait > deadline:
                     raise InfrastructureError(
                         f"the API server of the cluster failed for {patience.total:.0f} s "
-                        f"({error}): run the same command again when it is back"
+                        f"({error}): check that {self.address} is the right one (KUBECONFIG) and "
+                        "the network, or run the same command again when it is back"
                     ) from error
                 _LOGGER.warning("%s %s: %s; again in %.1f s", method, path, error, wait)
                 time.sleep(wait)
@@ -242,7 +248,7 @@ def connect(patience: Patience | None = None) -> Cluster:
             config.load_incluster_config(client_configuration=configuration)
         else:
             config.load_kube_config(named, client_configuration=configuration)
-    except (config.ConfigException, OSError) as error:
+    except (*_KUBECONFIG_ERRORS, config.ConfigException) as error:
         raise InputError(
             f"no cluster can be reached: {_shortly(error)}; set KUBECONFIG, or run this in a pod "
             "with a service account"

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from evoptim.config.reading import change, describe, load_settings, merge
+from evoptim.config.yaml_text import read_text
 from evoptim.errors import InputError
 from pipelines.profile import ClusterProfile
 
@@ -34,12 +35,7 @@ def read_profile(
 
 def read_profile_file(path: Path, settings: Mapping[str, Any] | None = None) -> ClusterProfile:
     """The profile in a YAML file, changed by single settings; raises as :func:`read_profile`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"the profile {str(path)!r} cannot be read: {reason}") from None
-    return read_profile(text, settings)
+    return read_profile(read_text(path, "the profile"), settings)
 
 
 def profile_from_json(text: str) -> ClusterProfile:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evoptim.errors import InputError
-
 if TYPE_CHECKING:
     from evoptim.config import RunConfig
 
@@ -50,6 +48,7 @@ class ConfigChoice:
             InputError: it cannot be read, or is none.
         """
         from evoptim.config.reading import parse_setting, read_config
+        from evoptim.config.yaml_text import read_text
 
         changes: dict[str, Any] = {}
         if self.task is not None:
@@ -60,7 +59,8 @@ class ConfigChoice:
         if self.seed is not None:
             changes["seed"] = self.seed
         changes.update(parse_setting(text) for text in self.settings)
-        return read_config(_read(self.path), self.preset, changes)
+        text = None if self.path is None else read_text(self.path, "the configuration")
+        return read_config(text, self.preset, changes)
 
     def run_name(self, config: RunConfig) -> str:
         """The name of a run that was given none."""
@@ -127,13 +127,3 @@ def default_run_name(
     # A file may have any name; a run's has 63 characters at most.
     parts = [start[:_LONGEST_START], *([task] if task else []), f"s{seed}"]
     return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
-
-
-def _read(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise InputError(f"the configuration {str(path)!r} cannot be read: {reason}") from None

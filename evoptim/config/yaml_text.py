@@ -7,6 +7,7 @@ has; both are refused, as are settings that are given twice.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,6 +18,24 @@ MAX_CHARACTERS = 65_536
 """The longest text that is read; the longest possible configuration is a tenth of that."""
 MAX_DEPTH = 16
 """The deepest nesting that is read: the scanner's time grows with the square of it."""
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file, of one that is too long the beginning: devices and dumps never end.
+
+    Args:
+        path: The file.
+        what: How errors name it.
+
+    Raises:
+        InputError: it cannot be read, or is no text.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"{what} {str(path)!r} cannot be read: {reason}") from None
 
 
 def load_yaml(text: str, what: str) -> Any:
@@ -30,7 +49,7 @@ def load_yaml(text: str, what: str) -> Any:
         InputError: with the line and column.
     """
     if len(text) > MAX_CHARACTERS:
-        raise InputError(f"{what} may have {MAX_CHARACTERS} characters, got {len(text)}")
+        raise InputError(f"{what} may have {MAX_CHARACTERS} characters, and has more")
     try:
         _check_plain(text)
         return yaml.load(text, _PlainLoader)

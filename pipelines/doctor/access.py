@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 
+from evoptim.errors import InfrastructureError
 from pipelines.doctor.finding import Finding, Verdict
-from pipelines.kubernetes_api import Cluster, ForbiddenError, Object
+from pipelines.kubernetes_api import ApiError, Cluster, ForbiddenError, Object
 from pipelines.profile import ClusterProfile
 from pipelines.submit.access import Access
 from pipelines.submit.argo import VERBS as ARGO_VERBS
@@ -50,7 +51,13 @@ _REVIEWS = "/apis/authorization.k8s.io/v1"
 
 def check_server(cluster: Cluster) -> Iterator[Finding]:
     """Whether the API server answers and how its clock goes."""
-    version = cluster.request("GET", "/version").get("gitVersion", "of unknown version")
+    try:
+        version = cluster.request("GET", "/version").get("gitVersion", "of unknown version")
+    except ApiError as error:
+        raise InfrastructureError(
+            f"{cluster.address} does not answer as an API server of Kubernetes does ({error}): "
+            "correct KUBECONFIG"
+        ) from None
     yield Finding("API server", "ok", f"{cluster.address} answers, Kubernetes {version}")
     before = time.time()
     told = cluster.clock()

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from evoptim.errors import InfrastructureError, InputError
-from pipelines.kubernetes_api import Patience
+from pipelines.kubernetes_api import Patience, connect
 from pipelines.submit.engine import EngineState, Package, Phase, Step
 from pipelines.submit.record import Submission
 
@@ -357,6 +357,8 @@ def _found_endpoint() -> str | None:
         return f"http://ml-pipeline.{namespace}.svc.cluster.local:8888"
     path = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
     if any(Path(each).is_file() for each in path.split(os.pathsep)):
+        # kfp takes a kubeconfig that cannot be read for none, and asks this machine instead.
+        connect()
         return None
     raise InputError(
         f"no KFP is known: set {ENDPOINT_VARIABLE} to the URL of its API, such as "

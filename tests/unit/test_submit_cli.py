@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -226,6 +227,28 @@ def test_followed_logs_are_headed_where_the_pod_changes_and_end_with_the_run(
     assert found.exit_code == 0, found.output
     assert found.stdout == "==> p, Running\none\ntwo\n==> q, Running\nthree\n"
     assert f"The run tiny has ended: evoptim status --run tiny --store {store}" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["apiVersion: [", "clusters: 3\n", "- a\n", "\x00", "current-context: gone\n"]
+)
+@pytest.mark.parametrize("target", ["argo", "kfp"])
+def test_a_file_that_is_no_kubeconfig_is_named(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Any, text: str
+) -> None:
+    (tmp_path / "store").mkdir()
+    remember(tmp_path / "store", target, "uid", "")
+    (tmp_path / "kubeconfig").write_text(text)
+    found = evoptim("cancel", "--run", RUN, "--store", str(tmp_path / "store"))
+    assert found.exit_code == 2, found.output
+    assert "KUBECONFIG" in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_a_profile_without_end_is_refused() -> None:
+    found = evoptim("doctor", "--profile", "/dev/zero")
+    assert found.exit_code == 2
+    assert "the profile may have 65536 characters, and has more" in found.stderr
 
 
 @pytest.mark.parametrize("verb", ["logs --follow", "watch", "cancel"])
