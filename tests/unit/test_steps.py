@@ -118,6 +118,18 @@ def test_an_interrupted_generation_goes_on_where_it_was(finished: Path, store: P
     assert deterministic(store) == deterministic(finished)
 
 
+@pytest.mark.parametrize(
+    "lost", ["generations/000/candidates.json", "generations/000/evaluations/00003.json"]
+)
+def test_what_was_removed_of_a_selected_generation_is_made_again(
+    finished: Path, store: Path, lost: str
+) -> None:
+    (store / "runs/tiny" / lost).unlink()
+    shutil.rmtree(store / "runs/tiny/report")
+    finish(store)
+    assert deterministic(store) == deterministic(finished)
+
+
 def test_another_run_reuses_every_evaluation(store: Path, without_training: None) -> None:
     start(store, "again")
     finish(store, "again")
