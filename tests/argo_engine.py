@@ -188,7 +188,6 @@ class Engine:
                 return Node(status)
             self.pauses.append(_pause(strategy["backoff"], attempts))
 
-
     def attempt(self, template: Object, before: int) -> Attempt:
         """Run a pod of a template, of which all is replaced, after so many others."""
         return self.pod(template["name"], template["container"]["args"], before)
