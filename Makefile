@@ -12,7 +12,7 @@ INSTALL_VENV = { echo "installing $(VENV_PACKAGE)" && $(AS_ROOT) apt-get update 
 
 .DEFAULT_GOAL := help
 .PHONY: help search test test-slow test-all lint format golden benchmarks gallery wheel images \
-	image-cpu image-cuda e2e clean
+	image-cpu image-cuda e2e e2e-given clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,7 @@ benchmarks: $(STAMP)  ## Print the speeds that the README states
 	$(BIN)/python benchmarks/integrity.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/store.py
 
 gallery: $(STAMP)  ## Write the pages of docs/zoo again
 	cd docs && ../$(BIN)/python -m gallery
@@ -69,9 +70,11 @@ image-cuda:
 	$(BUILD_IMAGE) --build-arg TORCH_INDEX= --tag $(IMAGE)-cuda .
 
 NAMESPACE ?= evoptim-e2e
-e2e: $(STAMP)  ## Test a cluster: KUBECONFIG=... IMAGE=... NAMESPACE=... [STORE=s3://...] [KFP_ENDPOINT=...]
-	@test -n "$(KUBECONFIG)" || { echo "make e2e needs KUBECONFIG=..., a cluster of which you are an" \
-		"administrator and whose nodes have or can pull IMAGE=$(IMAGE): docs/cluster.md" >&2; exit 2; }
+e2e-given:
+	@test -n "$(KUBECONFIG)" || { echo "make e2e needs KUBECONFIG=..., of an administrator of a cluster" \
+		"whose nodes have, or can pull, IMAGE=$(IMAGE): see docs/cluster.md" >&2; exit 2; }
+
+e2e: e2e-given $(STAMP)  ## Test a cluster: KUBECONFIG=... IMAGE=... NAMESPACE=... [STORE=s3://...] [KFP_ENDPOINT=...]
 	KUBECONFIG="$(KUBECONFIG)" IMAGE="$(IMAGE)" NAMESPACE="$(NAMESPACE)" STORE="$(STORE)" \
 		KFP_ENDPOINT="$(KFP_ENDPOINT)" $(BIN)/pytest -v -rs -m cluster tests/e2e/cluster
 
