@@ -326,5 +326,7 @@ def test_doctor_prints_a_line_each_and_ends_with_1_where_something_fails(
     assert lines[0].startswith(f"ok    API server   {cluster.url} answers, Kubernetes v1.33.1")
     assert any(line.startswith("FAIL  namespace    there is no namespace") for line in lines)
     assert lines[-1].endswith("failed")
-    told = json.loads(evoptim("doctor", *at, "--json").stdout)
+    told = json.loads(evoptim("doctor", *at, "--image", "example.org/other:2", "--json").stdout)
+    about = [each["told"] for each in told["findings"] if each["check"] == "image"]
+    assert about == ["nothing has pulled example.org/other:2 in evoptim lately"]
     assert told["failed"] == sum(each["verdict"] == "failed" for each in told["findings"]) > 0
