@@ -11,6 +11,9 @@ import scale
 from makespan import Cluster, Requests, Steps, chunk_sizes, evaluation_end, ideal, makespan
 
 from evoptim.cache import CACHE_VARIABLE
+from evoptim.steps.reading import read_candidates
+from evoptim.store import Stage, open_store, save
+from evoptim.store.layout import config_key
 
 NOTHING = Steps(propose=0.0, select=0.0, watch=0.0, start=0.0, candidate=0.0)
 FREE = Cluster(pod=0.0, driver=0.0, pods_per_second=1e9, request=0.0, notice=0.0)
@@ -97,6 +100,17 @@ def test_the_benchmark_measures_real_steps(tmp_path: Path, monkeypatch: pytest.M
     assert found.mutants == 9
     start, candidate = scale.measure_evaluate(tmp_path / "evaluate", 1)
     assert start > candidate >= 0.0
+
+
+def test_a_step_of_ten_candidates_is_run_as_in_a_container_and_measured(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    config = scale.search_config(10)
+    save(open_store(str(store)), config_key(scale.RUN), config)
+    cost = scale.run_step(store, "propose", "--run", scale.RUN, "--generation", "0")
+    proposed = read_candidates(open_store(str(store)), scale.RUN, Stage.generation(0))
+    assert len(proposed.candidates) == 10
+    assert cost.own > 0.1
+    assert cost.memory > 2**25
 
 
 def test_cores_share_the_work_of_processes_alone() -> None:
