@@ -5,41 +5,75 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from kubernetes_api.toy import toy_cluster
+from kubernetes_api.node import IMAGE
+from kubernetes_api.toy import ToyCluster, toy_cluster
 from manifest_checks.rendering import command
+from s3_server import BUCKET, serve_s3
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = "tests/e2e/cluster"
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", TESTS)
 
 
-@pytest.mark.slow
-def test_rights_and_a_cancellation_hold_on_a_cluster_of_processes(tmp_path: Path) -> None:
+NAMESPACE = "evoptim-toy"
+
+
+def try_on(cluster: ToyCluster, names: str, **more: str) -> str:
+    """Run the cluster tests of these names on a cluster; returns what pytest prints."""
+    given = {
+        "KUBECONFIG": str(cluster.kubeconfig()),
+        "IMAGE": IMAGE,
+        "NAMESPACE": NAMESPACE,
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [*PYTEST, "-m", "cluster", "-rs", "-k", names],
+        env={**os.environ, **given, **more},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stdout[-8000:]
+    # The namespace goes with the tests that made it.
+    deadline = time.monotonic() + 60.0
+    while NAMESPACE in cluster.namespaces():
+        assert time.monotonic() < deadline, "the namespace is still there"
+        time.sleep(0.1)
+    return done.stdout
+
+
+@pytest.fixture
+def renders() -> None:
     if command() is None:
         pytest.skip("neither kubectl nor kustomize is installed")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("renders")
+def test_rights_and_a_cancellation_hold_on_a_cluster_of_processes(tmp_path: Path) -> None:
+    """With the store that the tests bring along."""
     with toy_cluster(tmp_path) as cluster:
-        given = {
-            "KUBECONFIG": str(cluster.kubeconfig()),
-            "IMAGE": "evoptim:dev",
-            "NAMESPACE": "evoptim-toy",
-            "PYTHONPATH": str(ROOT),
-        }
-        done = subprocess.run(
-            [*PYTEST, "-m", "cluster", "-k", "rights or cancel_leaves"],
-            env={**os.environ, **given},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        assert done.returncode == 0, done.stdout[-4000:]
-        assert "24 passed" in done.stdout
-        # The namespace goes with the tests that made it.
-        assert "evoptim-toy" not in cluster.namespaces()
+        told = try_on(cluster, "rights or cancel_leaves")
+        assert "24 passed" in told
+        assert "skipped" not in told
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("renders")
+def test_searches_and_faults_end_as_they_should_on_a_cluster_of_processes(tmp_path: Path) -> None:
+    """With a store that is given, and Argo."""
+    with serve_s3() as s3, toy_cluster(tmp_path, has_argo=True) as cluster:
+        s3.create_bucket()
+        names = "(search or faults or engines) and not cancel_leaves and not on_this_machine"
+        told = try_on(cluster, names, STORE=f"s3://{BUCKET}/toy", **s3.environment())
+        assert "13 passed, 1 skipped" in told
+        assert "KFP_ENDPOINT is not set" in told
 
 
 def test_without_a_cluster_every_test_says_why_it_is_skipped() -> None:

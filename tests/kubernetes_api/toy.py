@@ -82,7 +82,7 @@ class ToyCluster:
         if verb == "watch":
             connection.stream(space.events_since(place.kind, request.query))
         elif place.part:
-            connection.reply(*self._part(place, space))
+            connection.reply(*self._part(place, space, request.body))
         elif verb == "create":
             connection.reply(201, self._create(place, space, request.body, request.dry))
         elif verb == "patch":
@@ -94,7 +94,7 @@ class ToyCluster:
         else:
             connection.reply(200, space.listing(place.kind, request.query))
 
-    def _part(self, place: Place, space: Objects) -> tuple[int, Any]:
+    def _part(self, place: Place, space: Objects, body: Object) -> tuple[int, Any]:
         if place.resource == "serviceaccounts/token":
             space.read("serviceaccounts", place.name)
             return 201, {"status": {"token": rights.token_of(place.namespace, place.name)}}
@@ -106,7 +106,8 @@ class ToyCluster:
                 disrupted = condition("DisruptionTarget", "EvictionByEvictionAPI", told)
                 pod["status"].setdefault("conditions", []).append(disrupted)
                 space.note("pods", "MODIFIED", pod)
-            self.end_pod(space, place.name)
+            seconds = (body.get("deleteOptions") or {}).get("gracePeriodSeconds", GRACE)
+            self.end_pod(space, place.name, seconds)
             return 201, {"kind": "Status", "status": "Success"}
         if place.resource == "pods/log":
             log = self.node.log(found)

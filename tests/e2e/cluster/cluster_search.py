@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pipelines.profile import ClusterProfile
 Object = dict[str, Any]
 
 RUN = "e2e"
-ARCHIVE = "report/archive.json"
+
 SIZE = 2
 """Candidates a task."""
 
@@ -83,11 +84,29 @@ def whole(store: str, profile: ClusterProfile, config: RunConfig) -> list[Object
     return [initialise(store, config), *rest(store, profile, config)]
 
 
-def local_search(folder: Path | str, seed: int = 0) -> list[str]:
+def alone(store: str, config: RunConfig) -> list[Object]:
+    """All steps of a search without a Job: every chunk is evaluated in the session's own pod."""
+    steps = [initialise(store, config), _step("propose-baselines", store, *_size())]
+    steps += [
+        _step("evaluate-baselines", store, "--chunk", str(chunk), *_size())
+        for chunk in _chunks(len(config.baselines))
+    ]
+    search = config.search
+    for number in range(search.generations + 1):
+        size = search.initial if number == 0 else search.particles * search.children
+        trained = [evaluate_here(store, number, chunk) for chunk in _chunks(size)]
+        steps += [propose(store, number), *trained, select(store, number)]
+    return [*steps, report(store)]
+
+
+def _chunks(candidates: int) -> range:
+    return range(math.ceil(candidates / SIZE))
+
+
+def local_search(folder: Path | str) -> list[str]:
     """``evoptim search``: the same search as a user runs it on one machine."""
-    settings = {**SETTINGS, "seed": seed}
     pairs = [
-        part for name, value in settings.items() for part in ("--set", f"{name}={_text(value)}")
+        part for name, value in SETTINGS.items() for part in ("--set", f"{name}={_text(value)}")
     ]
     return ["search", "--store", str(folder), "--run", RUN, "--workers", "1", *pairs]
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
+import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cluster_search import ARCHIVE, RUN, local_search
+from cluster_search import RUN, alone, config_of, local_search
 from given_cluster import (
+    ARCHIVE,
     OURS,
     PROGRAMS,
     PROGRAMS_MAP,
     Given,
     Namespace,
-    absent_is_fine,
     apply,
     collection,
     gone,
@@ -30,7 +34,7 @@ from manifest_checks.rendering import MANIFESTS, command, objects, render
 from programs import session
 from programs.bucket import PORT
 
-from pipelines.kubernetes_api import Cluster, connect
+from pipelines.kubernetes_api import Cluster, Patience, connect
 from pipelines.pod import container_security, pod_security
 
 Object = dict[str, Any]
@@ -39,6 +43,8 @@ Object = dict[str, Any]
 GIVEN = Given.from_environment()
 HERE = Path(__file__).parent
 STORE_NAME = "evoptim-e2e-store"
+REGION = "us-east-1"
+ANYBODY = {"AWS_ACCESS_KEY_ID": "e2e", "AWS_SECRET_ACCESS_KEY": "e2e"}
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
@@ -67,7 +73,10 @@ def admin(given: Given) -> Cluster:
     """The cluster, with the rights of the kubeconfig's user."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", given.kubeconfig)
-        return connect()
+        cluster = connect()
+        # One that is not there is told at once, not after the minutes that an upgrade may take.
+        cluster.request("GET", "/version", patience=Patience(total=30.0))
+        return cluster
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +135,7 @@ def kustomization(given: Given, components: tuple[str, ...]) -> Object:
 
 @pytest.fixture(scope="session")
 def applied(given: Given, admin: Cluster, manifests: list[Object]) -> Iterator[list[Object]]:
-    """The manifests in the cluster; a namespace that the tests made goes when they end."""
+    """The manifests in the cluster; those that were not there before go when the tests end."""
     path = f"/api/v1/namespaces/{given.namespace}"
     # Tests that ended a moment ago may still be taking theirs away.
     wait_for(
@@ -134,23 +143,28 @@ def applied(given: Given, admin: Cluster, manifests: list[Object]) -> Iterator[l
         f"the end of the former namespace {given.namespace}",
         300.0,
     )
-    new = read(admin, path) is None
     _check_may_write(admin, given)
-    made = [each for each in manifests if each["kind"] == "PriorityClass"]
-    made = [each for each in made if read(admin, _path(admin, each)) is None]
+    # The namespace first: nothing can be tried in one that is not there.
+    ordered = sorted(manifests, key=lambda each: each["kind"] != "Namespace")
+    new = [each for each in ordered if read(admin, _path(admin, each)) is None]
     try:
-        # The namespace first: nothing can be tried in one that is not there.
-        for each in sorted(manifests, key=lambda each: each["kind"] != "Namespace"):
+        for each in ordered:
             dry = each["kind"] != "Namespace"
             apply(admin, each, dry_run=dry)
             apply(admin, each)
+        for each in manifests:
+            if each["kind"] == "ResourceQuota":
+                _wait_until_counted(admin, each)
         yield manifests
     finally:
-        if new:
-            with absent_is_fine():
-                admin.request("DELETE", path)
-            for each in made:
-                quietly(lambda each=each: admin.request("DELETE", _path(admin, each)))
+        for each in reversed(new):
+            quietly(lambda each=each: admin.request("DELETE", _path(admin, each)))
+
+
+def _wait_until_counted(admin: Cluster, quota: Object) -> None:
+    """A quota that is new lets no pod pass before its controller has looked at it."""
+    path = _path(admin, quota)
+    wait_for(lambda: ((read(admin, path) or {}).get("status") or {}).get("hard"), path, 120.0)
 
 
 def _path(cluster: Cluster, each: Object) -> str:
@@ -158,15 +172,17 @@ def _path(cluster: Cluster, each: Object) -> str:
 
 
 def _check_may_write(admin: Cluster, given: Given) -> None:
-    """Skip rather than overwrite the credentials of a namespace that is in use."""
-    found = read(admin, f"/api/v1/namespaces/{given.namespace}/secrets/evoptim-s3")
-    ours = (found or {}).get("metadata", {}).get("labels") or {}
+    """Skip rather than overwrite where the store of a namespace in use is, and its credentials."""
     writes = not given.store or any(given.aws.get(key) for key in KEYS)
-    if found is not None and writes and not OURS.items() <= ours.items():
-        pytest.skip(
-            f"the namespace {given.namespace} has a Secret evoptim-s3 that these tests did not "
-            "make: give another NAMESPACE, or STORE without AWS_ACCESS_KEY_ID to use that Secret"
-        )
+    written = [("configmaps", "evoptim-store"), *([("secrets", "evoptim-s3")] if writes else ())]
+    for kind, name in written:
+        found = read(admin, f"/api/v1/namespaces/{given.namespace}/{kind}/{name}")
+        labels = (found or {}).get("metadata", {}).get("labels") or {}
+        if found is not None and not OURS.items() <= labels.items():
+            pytest.skip(
+                f"the namespace {given.namespace} is in use: these tests would overwrite its "
+                f"{kind} {name}; give another NAMESPACE, or one that is not there"
+            )
 
 
 @pytest.fixture(scope="session")
@@ -174,22 +190,26 @@ def namespace(given: Given, admin: Cluster, applied: list[Object]) -> Iterator[N
     """The namespace with a store that pods reach and with the tests' programs."""
     found = Namespace(admin, given, "")
     programs = {path.name: path.read_text() for path in PROGRAMS.glob("*.py")}
-    _put(found, "ConfigMap", PROGRAMS_MAP, data=programs)
-    if given.store:
-        endpoint, credentials = given.endpoint(), given.aws
-        found.base = f"{given.store}/evoptim-e2e-{uuid.uuid4().hex[:8]}"
-    else:
-        endpoint = _start_store(found)
-        credentials = {"AWS_ACCESS_KEY_ID": "e2e", "AWS_SECRET_ACCESS_KEY": "e2e"}
-        found.base = f"s3://evoptim/{uuid.uuid4().hex[:8]}"
-    _tell_store(found, endpoint, credentials)
     try:
+        _put(found, "ConfigMap", PROGRAMS_MAP, data=programs)
+        if given.store:
+            endpoint, credentials = given.endpoint(), given.aws
+            found.base = f"{given.store}/evoptim-e2e-{uuid.uuid4().hex[:8]}"
+        else:
+            endpoint, credentials = _start_store(found), ANYBODY
+            found.base = f"s3://evoptim/{uuid.uuid4().hex[:8]}"
+        _tell_store(found, endpoint, credentials)
         yield found
     finally:
         quietly(found.tidy)
-        if not given.store:
-            quietly(lambda: found.remove(found.path("pods", STORE_NAME), 0))
-            quietly(lambda: found.remove(found.path("services", STORE_NAME)))
+        policies = found.path("networkpolicies", STORE_NAME, "/apis/networking.k8s.io/v1")
+        for path in (
+            found.path("pods", STORE_NAME),
+            found.path("services", STORE_NAME),
+            policies,
+            found.path("configmaps", PROGRAMS_MAP),
+        ):
+            quietly(lambda path=path: found.remove(path, 0))
 
 
 @pytest.fixture(autouse=True)
@@ -213,7 +233,7 @@ def _put(namespace: Namespace, kind: str, name: str, **content: Any) -> None:
 
 def _tell_store(namespace: Namespace, endpoint: str, aws: Any) -> None:
     """Write where the store is, and with which credentials, where profiles look for it."""
-    region = aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION") or "us-east-1"
+    region = aws.get("AWS_REGION") or aws.get("AWS_DEFAULT_REGION") or REGION
     data = {"EVOPTIM_STORE": namespace.base, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}
     data |= {"AWS_ENDPOINT_URL": endpoint} if endpoint else {}
     _put(namespace, "ConfigMap", "evoptim-store", data=data)
@@ -304,16 +324,63 @@ def _start_store(namespace: Namespace) -> str:
     # By its address: a bare cluster may have no DNS.
     service = namespace.read(namespace.path("services", STORE_NAME)) or {}
     address = service["spec"]["clusterIP"]
+    return _url(address)
+
+
+def _url(address: str) -> str:
     return f"http://[{address}]:{PORT}" if ":" in address else f"http://{address}:{PORT}"
 
 
 @pytest.fixture(scope="session")
+def from_here(namespace: Namespace) -> Iterator[dict[str, str]]:
+    """The variables with which this machine reaches the store of the pods, as users do."""
+    given = namespace.given
+    if given.store:
+        yield dict(given.aws)
+        return
+    service = namespace.read(namespace.path("services", STORE_NAME)) or {}
+    address = service["spec"]["clusterIP"]
+    with suppress(OSError), socket.create_connection((address, PORT), 2.0):
+        yield {**ANYBODY, "AWS_REGION": REGION, "AWS_ENDPOINT_URL": _url(address)}
+        return
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl, which brings this machine to a store in the cluster, is not here")
+    process = subprocess.Popen(
+        [
+            *(kubectl, "-n", namespace.name, "port-forward", f"service/{STORE_NAME}", f":{PORT}"),
+            *("--kubeconfig", given.kubeconfig),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"127\.0\.0\.1:(\d+)", line)
+        assert found is not None, f"kubectl port-forward says {line!r}"
+        url = f"http://127.0.0.1:{found[1]}"
+        yield {**ANYBODY, "AWS_REGION": REGION, "AWS_ENDPOINT_URL": url}
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
 def expected(namespace: Namespace) -> dict[int, bytes]:
-    """The archives of local runs by seed: ``evoptim search`` in one pod, in a folder of it."""
+    """The archives of local runs by seed, each in a folder of one pod.
+
+    In a pod, not on this machine: the last bits of a sum depend on the CPU and on the libraries.
+    The first is a user's own ``evoptim search``, the second its steps one by one.
+    """
+    ways = {
+        0: [{"run": local_search("/tmp/store")}],
+        1: alone("/tmp/store", config_of(seed=1)),
+    }
     found = {}
-    for seed in (0, 1):
+    for seed, steps in ways.items():
         shown = {"show": f"runs/{RUN}/{ARCHIVE}", "store": "/tmp/store"}
-        log = namespace.run_session(RUN, {"run": local_search("/tmp/store", seed)}, shown)
-        (found[seed],) = session.shown(log).values()
+        (found[seed],) = session.shown(namespace.run_session(RUN, *steps, shown)).values()
     assert found[0] != found[1]
     return found

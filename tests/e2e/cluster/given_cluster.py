@@ -24,6 +24,7 @@ from pipelines.submit.jobs import store_label
 Object = dict[str, Any]
 
 PROGRAMS = Path(__file__).parent / "programs"
+ARCHIVE = "report/archive.json"
 PROGRAMS_MAP = "evoptim-e2e"
 OURS = {"evoptim.dev/e2e": "true"}
 """Label of what the tests made and may take away."""
@@ -153,12 +154,13 @@ class Namespace:
         with absent_is_fine():
             self.cluster.request("DELETE", path, body=body)
 
-    def evict(self, pod: str) -> None:
-        """Ask for a pod's end as a node that is drained does."""
+    def evict(self, pod: str, seconds: int = 30) -> None:
+        """Ask for a pod's end as a node that is drained does; it has so long to end by itself."""
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod, "namespace": self.name},
+            "deleteOptions": {"gracePeriodSeconds": seconds},
         }
         self.cluster.request("POST", f"{self.path('pods', pod)}/eviction", body=body)
 
@@ -168,8 +170,8 @@ class Namespace:
         labels = {RUN_LABEL: run, STORE_LABEL: store_label(store)}
         return self.list(self.jobs_path(), **labels)
 
-    def workers(self, job: Object) -> list[Object]:
-        labels = {"batch.kubernetes.io/job-name": job["metadata"]["name"]}
+    def workers(self, job: Object, **labels: str) -> list[Object]:
+        labels["batch.kubernetes.io/job-name"] = job["metadata"]["name"]
         return self.list(self.path("pods"), **labels)
 
     def job_at_work(self, store: str, run: str, watcher: str) -> Object:
@@ -288,6 +290,11 @@ class Namespace:
             self.run_session(run, *({"show": key, "store": store} for key in keys))
         )
         return [found[key] for key in keys]
+
+    def archive(self, store: str, run: str) -> bytes:
+        """What a search found, byte for byte what every other way to run it finds."""
+        (found,) = self.show(store, run, ARCHIVE)
+        return found
 
     # Ends
 

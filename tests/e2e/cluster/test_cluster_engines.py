@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from cluster_search import ARCHIVE, RUN, config_of
+from cluster_search import RUN, config_of
 from given_cluster import Given, Namespace, apply, collection, has_api, quietly, read, wait_for
 from manifest_checks.rendering import MANIFESTS, objects, render
+from small_search import command
 
 from evoptim.verbs.compiling import compile_for_cluster
 from pipelines.argo import as_parameter
@@ -26,11 +30,6 @@ ARGO = "argoproj.io/v1alpha1"
 WORKFLOWS = f"/apis/{ARGO}"
 # A workflow is a dozen pods one after another.
 PATIENCE = 1800.0
-
-
-def archive(namespace: Namespace, store: str) -> bytes:
-    (found,) = namespace.show(store, RUN, ARCHIVE)
-    return found
 
 
 def package(store: str, profile: ClusterProfile, target: Target) -> Package:
@@ -111,7 +110,7 @@ def test_the_workflow_template_runs_a_search(
 
     state = wait_for(ended, "the end of the workflow", PATIENCE)
     assert state.phase == "succeeded", (state, state.steps)
-    assert archive(namespace, store) == expected[0]
+    assert namespace.archive(store, RUN) == expected[0]
 
 
 def test_cancelling_a_workflow_leaves_nothing_at_work(
@@ -131,12 +130,52 @@ def test_cancelling_a_workflow_leaves_nothing_at_work(
     assert argo.state(sent).phase == "cancelled"
     wait_for(lambda: not namespace.jobs(store, RUN), "the end of the Jobs", 120.0)
 
-    def at_work() -> list[Object]:
-        pods = namespace.list(namespace.path("pods"), **{"app.kubernetes.io/name": "evoptim"})
-        of_ours = [each for each in pods if each["metadata"]["name"].startswith("evoptim-")]
-        return [each for each in of_ours if each["status"].get("phase") in ("Pending", "Running")]
+    wait_for(lambda: not at_work(namespace), "the end of the pods", 120.0)
 
-    wait_for(lambda: not at_work(), "the end of the pods", 120.0)
+
+def at_work(namespace: Namespace) -> list[str]:
+    """Names of the pods of searches that have not ended."""
+    pods = namespace.list(namespace.path("pods"), **{"app.kubernetes.io/name": "evoptim"})
+    alive = [each for each in pods if each["status"].get("phase") in ("Pending", "Running")]
+    return [each["metadata"]["name"] for each in alive]
+
+
+def test_the_commands_submit_cancel_resume_and_follow(
+    namespace: Namespace,
+    store: str,
+    expected: dict[int, bytes],
+    argo: ArgoEngine,
+    from_here: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    profile, config = tmp_path / "profile.yaml", tmp_path / "config.yaml"
+    profile.write_text(namespace.profile(fan_out="job").canonical_json())
+    config.write_text(config_of().canonical_json())
+    variables = {**from_here, "KUBECONFIG": namespace.given.kubeconfig}
+
+    def told(*words: str) -> str:
+        done = subprocess.run(
+            [*command(*words), "--store", store, "--run", RUN],
+            env={**os.environ, **variables},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+        assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    what = ("--target", "argo", "--profile", str(profile), "--config", str(config))
+    told("submit", *what)
+    wait_for(lambda: namespace.jobs(store, RUN), "the first Job")
+    told("cancel")
+    wait_for(lambda: not namespace.jobs(store, RUN), "the end of the Jobs", 120.0)
+    wait_for(lambda: not at_work(namespace), "the end of the pods", 120.0)
+    told("resume")
+    told("watch", "--seconds", "1")
+    assert json.loads(told("status", "--json"))["finished"] is True
+    assert namespace.archive(store, RUN) == expected[0]
 
 
 @pytest.fixture
@@ -205,4 +244,4 @@ def test_kubeflow_pipelines_runs_a_search(
     finally:
         quietly(lambda: kfp.cancel(sent))
     assert state.phase == "succeeded", (state, state.steps)
-    assert archive(namespace, store) == expected[0]
+    assert namespace.archive(store, RUN) == expected[0]

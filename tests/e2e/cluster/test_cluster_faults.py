@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from cluster_search import (
-    ARCHIVE,
     RUN,
     config_of,
     evaluate_here,
@@ -25,14 +24,12 @@ from pipelines.profile import ClusterProfile
 
 Object = dict[str, Any]
 
+INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 POPULATION = "generations/000/population.json"
 # Python starts in it; torch does not.
 TOO_LITTLE = {"cpu": "100m", "memory": "64Mi"}
-
-
-def archive(namespace: Namespace, store: str) -> bytes:
-    (found,) = namespace.show(store, RUN, ARCHIVE)
-    return found
+# Mostly "OOMKilled (exit 137)": now and then a runtime misses why the kernel killed a container.
+OUT_OF_MEMORY = "(exit 137)"
 
 
 def starved(namespace: Namespace, **changes: Any) -> ClusterProfile:
@@ -59,7 +56,7 @@ def test_a_killed_worker_is_replaced(
     namespace.finish(pod)
     ended = namespace.read(namespace.jobs_path(job["metadata"]["name"])) or {}
     assert ended["status"]["failed"] == 1
-    assert archive(namespace, store) == expected[0]
+    assert namespace.archive(store, RUN) == expected[0]
 
 
 def test_an_evicted_worker_costs_no_retry(
@@ -69,12 +66,17 @@ def test_an_evicted_worker_costs_no_retry(
     profile = namespace.profile(workers__retries=0, max_failed_fraction=0.0, parallelism=1)
     pod = namespace.start_session(RUN, *whole(store, profile, config_of()))
     job = namespace.job_at_work(store, RUN, pod)
-    victim = namespace.worker_at_work(job, pod)
-    namespace.evict(victim["metadata"]["name"])
+    victim = namespace.worker_at_work(job, pod)["metadata"]
+    # It does not listen to SIGTERM: given the usual 30 s it would come to its end by itself.
+    namespace.evict(victim["name"], seconds=1)
     namespace.finish(pod)
-    others = {each["metadata"]["uid"] for each in namespace.workers(job)}
-    assert others
-    assert archive(namespace, store) == expected[0]
+    index = {INDEX_LABEL: victim["labels"][INDEX_LABEL]}
+    replaced = namespace.workers(job, **index)
+    assert victim["uid"] not in {each["metadata"]["uid"] for each in replaced}
+    assert [each["status"]["phase"] for each in replaced] == ["Succeeded"]
+    ended = namespace.read(namespace.jobs_path(job["metadata"]["name"])) or {}
+    assert not ended["status"].get("failed")
+    assert namespace.archive(store, RUN) == expected[0]
 
 
 def test_a_stage_whose_workers_ran_out_of_memory_says_so_and_goes_on_with_more(
@@ -83,10 +85,10 @@ def test_a_stage_whose_workers_ran_out_of_memory_says_so_and_goes_on_with_more(
     profile = starved(namespace, max_failed_fraction=0.0)
     steps = [initialise(store, config_of()), propose(store, 0), fanout(store, 0, profile)]
     log = namespace.finish(namespace.start_session(RUN, *steps), expected="Failed")
-    assert "OOMKilled" in log
+    assert OUT_OF_MEMORY in log
     assert "run the same command again" in log
     namespace.run_session(RUN, *rest(store, namespace.profile(), config_of()))
-    assert archive(namespace, store) == expected[0]
+    assert namespace.archive(store, RUN) == expected[0]
 
 
 def test_what_a_worker_without_memory_leaves_out_is_counted_as_failed(
@@ -101,7 +103,7 @@ def test_what_a_worker_without_memory_leaves_out_is_counted_as_failed(
         return [initialise(where, config), propose(where, 0), *here]
 
     log = namespace.run_session(RUN, *start(store), fanout(store, 0, profile), select(store, 0))
-    assert "OOMKilled" in log
+    assert OUT_OF_MEMORY in log
     assert "1 of 3 chunks of generations/000 have no evaluations" in log
     assert "selection counts them as failed" in log
 
@@ -128,7 +130,7 @@ def test_a_watching_step_that_was_killed_adopts_its_job(
     assert log.count("generations/000: created the Job") == 1
     assert "generations/000: adopted the Job" in log
     assert len(namespace.jobs(store, RUN)) == 3
-    assert archive(namespace, store) == expected[0]
+    assert namespace.archive(store, RUN) == expected[0]
 
 
 def test_a_watching_step_that_is_evicted_leaves_its_job_to_the_next(
@@ -148,7 +150,7 @@ def test_a_watching_step_that_is_evicted_leaves_its_job_to_the_next(
     jobs = {each["metadata"]["uid"] for each in namespace.jobs(store, RUN)}
     assert job["metadata"]["uid"] in jobs
     assert len(jobs) == 3
-    assert archive(namespace, store) == expected[0]
+    assert namespace.archive(store, RUN) == expected[0]
 
 
 def test_cancel_leaves_nothing_behind(namespace: Namespace, store: str) -> None:
@@ -177,4 +179,4 @@ def test_a_job_that_is_deleted_under_its_watcher_is_made_anew(
     assert "generations/000: the Job" in log
     assert "was deleted" in log
     assert log.count("generations/000: created the Job") == 2
-    assert archive(namespace, store) == expected[0]
+    assert namespace.archive(store, RUN) == expected[0]

@@ -7,20 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_search import ARCHIVE, RUN, config_of, local_search, whole
-from given_cluster import Namespace, is_worker
+from cluster_search import RUN, config_of, local_search, whole
+from given_cluster import ARCHIVE, Namespace, is_worker
 from programs import session
 from small_search import evoptim
 
 from pipelines.pod import RUN_LABEL
 
 Object = dict[str, Any]
-
-
-def archive(namespace: Namespace, store: str) -> bytes:
-    """The archive of a search that ran in the cluster."""
-    (found,) = namespace.show(store, RUN, ARCHIVE)
-    return found
 
 
 def test_a_search_leaves_the_archive_of_a_local_run(
@@ -31,7 +25,7 @@ def test_a_search_leaves_the_archive_of_a_local_run(
     log = namespace.finish(pod)
     for stage in ("generations/000", "generations/001", "baselines"):
         assert f"{stage}: created the Job" in log, log[-4000:]
-    assert archive(namespace, store) == expected[0]
+    assert namespace.archive(store, RUN) == expected[0]
 
     jobs = namespace.jobs(store, RUN)
     assert len(jobs) == 3
@@ -63,7 +57,7 @@ def test_two_searches_in_one_namespace_do_not_meet(
     for pod in pods:
         namespace.finish(pod)
     for seed, store in stores.items():
-        assert archive(namespace, store) == expected[seed]
+        assert namespace.archive(store, RUN) == expected[seed]
     names = [
         {job["metadata"]["name"] for job in namespace.jobs(store, RUN)} for store in stores.values()
     ]

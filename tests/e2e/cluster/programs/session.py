@@ -13,9 +13,11 @@ first argument is a JSON list of these:
 
 import base64
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 # An object's lines in the log: <mark> <key> <a part of it as base64>.
@@ -73,8 +75,15 @@ def facts() -> "dict[str, str]":
     return {
         "torch": torch.__version__.partition("+")[0],
         "numpy": numpy.__version__,
-        "CPU": torch.backends.cpu.get_cpu_capability(),
+        "CPU": f"{_processor()} with {torch.backends.cpu.get_cpu_capability()}",
     }
+
+
+def _processor() -> str:
+    """The model: libraries choose their code by more than the instructions that it has."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else []
+    named = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
 
 
 def act(step: "Mapping[str, Any]") -> int:
