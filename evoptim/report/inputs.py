@@ -40,6 +40,4 @@ class ReportInputs:
     @cached_property
     def summary(self) -> Summary:
         """The run in one value."""
-        return summarise(
-            self.run, self.config, self.stages, self.images, self.reused, self.archive
-        )
+        return summarise(self.run, self.config, self.stages, self.images, self.reused, self.archive)
