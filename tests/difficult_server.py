@@ -16,10 +16,11 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -89,6 +90,7 @@ DENIED = Refusal(403, "AccessDenied")
 SKEWED = Refusal(403, "RequestTimeTooSkewed")
 OVER_QUOTA = Refusal(403, "QuotaExceeded", "PUT")
 FULL = Refusal(507, "InsufficientStorage", "PUT")
+EXPIRED = Refusal(400, "ExpiredToken")
 NO_BUCKET = Refusal(404, "NoSuchBucket")
 
 PASSING = (
@@ -123,10 +125,20 @@ class Rule:
         return bool(re.fullmatch(methods, method) and re.search(self.path, path))
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a client asked, as far as tests look at it."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+
+
 class Plan:
-    """Decides for every request what becomes of it, and counts."""
+    """Decides for every request what becomes of it, and keeps and counts them."""
 
     def __init__(self, *rules: Rule, seed: int = 0) -> None:
+        self.seen: list[Request] = []
         self.requests: Counter[str] = Counter()
         """By method."""
         self.met: Counter[str] = Counter()
@@ -155,8 +167,8 @@ class Plan:
 
 
 @contextmanager
-def make_difficult(endpoint: str, plan: Plan) -> Iterator[str]:
-    """The endpoint of a proxy before the server at this endpoint."""
+def make_difficult(endpoint: str, plan: Plan, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The endpoint of a proxy before the server at this endpoint; of HTTPS with ``tls``."""
     target = urlsplit(endpoint)
     # Tests may make time.sleep short: that is for the client's pauses.
     closing = threading.Event()
@@ -166,6 +178,7 @@ def make_difficult(endpoint: str, plan: Plan) -> Iterator[str]:
         disable_nagle_algorithm = True
 
         def spoil(self) -> None:
+            plan.seen.append(Request(self.command, self.path, self.headers))
             fault = plan.choose(self.command, self.path)
             if fault is Fault.RESET:
                 self.reset_midway()
@@ -263,10 +276,12 @@ def make_difficult(endpoint: str, plan: Plan) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         closing.set()
         server.shutdown()

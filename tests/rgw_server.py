@@ -33,7 +33,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from s3_server import BUCKET, REGION, User
+from s3_server import BUCKET, REGION, User, policy
 
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw")
 _PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
@@ -83,13 +83,6 @@ class RgwServer:
     def create_bucket(self, name: str = BUCKET) -> None:
         self.client().create_bucket(Bucket=name)
 
-    def let_anybody_in(self, bucket: str) -> None:
-        """Allow everything there, without credentials too."""
-        everything = {"Effect": "Allow", "Principal": "*", "Action": "s3:*"}
-        resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-        policy = _policy(everything | {"Resource": resources})
-        self.client().put_bucket_policy(Bucket=bucket, Policy=policy)
-
     def create_user(self, name: str) -> User:
         """A user beside the first, who may do nothing with the buckets of others."""
         return _create_user(self.folder, name)
@@ -101,13 +94,13 @@ class RgwServer:
         _administer(
             self.folder,
             *("role", "create", "--role-name", role, "--path", "/"),
-            *("--assume-role-policy-doc", _policy(trust)),
+            *("--assume-role-policy-doc", policy(trust)),
         )
         everything = {"Effect": "Allow", "Action": ["s3:*"], "Resource": "*"}
         _run(
             self.folder,
             *("radosgw-admin", "role-policy", "put", "--role-name", role),
-            *("--policy-name", "everything", "--policy-doc", _policy(everything)),
+            *("--policy-name", "everything", "--policy-doc", policy(everything)),
         )
         # Amazon's own least is 900 seconds.
         sts = self.client("sts", parameter_validation=False)
@@ -276,10 +269,6 @@ def _create_user(folder: Path, name: str) -> User:
 
 def _administer(folder: Path, *words: str) -> Any:
     return json.loads(_run(folder, "radosgw-admin", *words))
-
-
-def _policy(statement: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _free_port(address: str) -> int:

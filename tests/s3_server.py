@@ -83,7 +83,7 @@ class S3Server:
         self.client("iam").put_user_policy(
             UserName="allowed",
             PolicyName="everything",
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [everything]}),
+            PolicyDocument=policy(everything),
         )
         reset = urllib.request.Request(
             f"{self.endpoint}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"}
@@ -97,6 +97,21 @@ class S3Server:
         iam.create_user(UserName=name)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return User(key["AccessKeyId"], key["SecretAccessKey"])
+
+
+def policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def let_anybody_in(client: Any, bucket: str = BUCKET) -> None:
+    """Allow everything there to requests that nobody signed."""
+    everything = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+    }
+    client.put_bucket_policy(Bucket=bucket, Policy=policy(everything))
 
 
 @contextmanager

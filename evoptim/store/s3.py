@@ -26,6 +26,7 @@ from evoptim.store.base import (
 from evoptim.store.s3_client import connect
 from evoptim.store.s3_errors import (
     ALREADY_THERE,
+    BARE_REFUSALS,
     BROKEN_ANSWERS,
     CONFLICT,
     FAILURES,
@@ -120,7 +121,8 @@ class S3Store:
         except FAILURES as error:
             if code_of(error) in NOT_FOUND:
                 return False
-            raise self._explain(error) from error
+            reason = self._reason(full, error)
+            raise self._explain(reason) from reason
         return True
 
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -192,6 +194,16 @@ class S3Store:
                 return False
             raise self._explain(error) from error
         return True
+
+    def _reason(self, full: str, error: Exception) -> Exception:
+        """Why HEAD was refused, of which the answer says nothing but a status: GET tells."""
+        if code_of(error) not in BARE_REFUSALS:
+            return error
+        try:
+            self._client.get_object(Bucket=self._bucket, Key=full, Range="bytes=0-0")
+        except FAILURES as told:
+            return error if code_of(told) in NOT_FOUND else told
+        return error
 
     def _explain(self, error: Exception) -> EvoptimError:
         return explain(error, self._where, self._tries(error))

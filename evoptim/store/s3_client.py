@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ def connect() -> Any:
     SHA-256 of the body, since many servers know neither virtual hosts nor trailing checksums.
 
     Raises:
-        botocore.exceptions.BotoCoreError, ValueError: the settings contradict themselves.
+        botocore.exceptions.BotoCoreError, ValueError: the settings cannot be followed.
     """
     core = botocore.session.Session()
     # boto3 alone among Amazon's libraries does not read AWS_REGION.
@@ -42,6 +43,10 @@ def connect() -> Any:
             "total_max_attempts": int(_told(core, "max_attempts") or ATTEMPTS),
         },
     )
+    bundle = core.get_config_variable("ca_bundle")
+    if bundle and not Path(bundle).exists():
+        # botocore's own error, at the first request, does not say which file.
+        raise ValueError(f"AWS_CA_BUNDLE (ca_bundle) names {bundle}, which is not there")
     client = session.client("s3", config=config)
     if _is_amazon(client.meta.endpoint_url):
         return client

@@ -29,6 +29,8 @@ class BrokenContentError(boto.BotoCoreError):  # type: ignore[misc]
 
 NOT_FOUND: Final = frozenset({"NoSuchKey", "404"})
 ALREADY_THERE: Final = frozenset({"PreconditionFailed", "412"})
+BARE_REFUSALS: Final = frozenset({"400", "403"})
+"""What is left of any refusal in an answer without content."""
 CONFLICT: Final = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
 
 _CREDENTIALS: Final = (
@@ -76,7 +78,9 @@ REFUSALS: Final = (
     Refusal(
         frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden", "403"}),
         "must let these credentials list, read and write",
-        "grant s3:ListBucket, s3:GetObject and s3:PutObject, or use other credentials",
+        # Ceph answers so to a session that has ended, too.
+        "grant s3:ListBucket, s3:GetObject and s3:PutObject, renew AWS_SESSION_TOKEN if one is "
+        "set, or use other credentials",
     ),
     Refusal(
         frozenset(
@@ -156,7 +160,7 @@ def explain(error: Exception, where: str, tries: int = 1) -> EvoptimError:
 
 
 def _explain_answer(error: Exception, where: str, tries: int) -> EvoptimError:
-    code, message = code_of(error), _one_line(str(_answer(error).get("Message", "")))
+    code, message = code_of(error), _one_line(str(_answer(error).get("Message") or ""))
     received = f"{code}: {message}" if message else code
     for refusal in REFUSALS:
         if code in refusal.codes:

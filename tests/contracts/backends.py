@@ -25,5 +25,3 @@ ALL = [*EXCLUSIVE, slow(MOTO + IGNORING), slow(CEPH + IGNORING)]
 
 PAGE = 100
 """Keys that servers list at once: fewer than a real one's thousand, so that few fill a page."""
-PUBLIC = "evoptim-public"
-"""A bucket to which anybody may write, unsigned: who hides a condition breaks the signature."""

@@ -17,7 +17,7 @@ import store_process
 from difficult_server import Fault, Plan, Rule, make_difficult
 from e2e.cluster.programs.bucket import serve
 from rgw_server import RgwServer, missing_rgw, serve_rgw
-from s3_server import BUCKET, S3Server, User, serve_s3
+from s3_server import BUCKET, S3Server, User, let_anybody_in, serve_s3
 
 from evoptim.store import Store, open_store
 
@@ -42,19 +42,18 @@ def s3_server() -> Iterator[S3Server]:
     """One that lets anybody in and has the bucket."""
     with serve_s3(page=backends.PAGE) as server:
         server.create_bucket()
-        server.create_bucket(backends.PUBLIC)
+        let_anybody_in(server.client())
         yield server
 
 
 @pytest.fixture(scope="session")
 def rgw_server() -> Iterator[RgwServer]:
-    """Ceph's, with the bucket; one for all tests, since it takes its time to start."""
+    """Ceph's, with the bucket, open to the unsigned; one for all tests, for it starts slowly."""
     if reason := missing_rgw():
         pytest.skip(reason)
     with serve_rgw(page=backends.PAGE) as server:
         server.create_bucket()
-        server.create_bucket(backends.PUBLIC)
-        server.let_anybody_in(backends.PUBLIC)
+        let_anybody_in(server.client())
         yield server
 
 
@@ -116,9 +115,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         for name, value in server.environment().items():
             patch.setenv(name, value)
-        bucket = BUCKET if kind == request.param else backends.PUBLIC
         if kind != request.param:
             plan = Plan(Rule(Fault.UNCONDITIONAL))
             proxy = stack.enter_context(make_difficult(server.endpoint, plan))
             patch.setenv("AWS_ENDPOINT_URL", proxy)
-        yield open_store(f"s3://{bucket}/{uuid.uuid4().hex}")
+        yield open_store(f"s3://{BUCKET}/{uuid.uuid4().hex}")

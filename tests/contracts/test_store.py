@@ -18,6 +18,7 @@ import store_process
 from backends import PAGE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from s3_server import BUCKET
 from store_process import text_of
 
 from evoptim.errors import EvoptimError, InputError
@@ -152,9 +153,9 @@ class TestRacesWhereConditionsAreIgnored:
         (warning,) = caplog.records
         assert warning.levelname == "WARNING"
         assert warning.message == (
-            f"the S3 bucket '{backends.PUBLIC}' at {os.environ['AWS_ENDPOINT_URL']} ignores conditional "
-            "writes (If-None-Match), which lets two writers overwrite each other: every object "
-            "stays whole, but let only one search at a time write a run"
+            f"the S3 bucket '{BUCKET}' at {os.environ['AWS_ENDPOINT_URL']} ignores "
+            "conditional writes (If-None-Match), which lets two writers overwrite each other: "
+            "every object stays whole, but let only one search at a time write a run"
         )
 
 
