@@ -218,11 +218,13 @@ def kfp_namespace(kfp: KfpEngine, namespace: Namespace, tmp_path: Path) -> Itera
     ]
     if taken:
         pytest.skip(f"{where} is in use, and these tests would overwrite {', '.join(taken)}")
-    for each in paths.values():
-        apply(namespace.cluster, each)
-    yield where
-    for path in made:
-        quietly(lambda path=path: namespace.remove(path))
+    try:
+        for each in paths.values():
+            apply(namespace.cluster, each)
+        yield where
+    finally:
+        for path in made:
+            quietly(lambda path=path: namespace.remove(path))
 
 
 def test_kubeflow_pipelines_runs_a_search(

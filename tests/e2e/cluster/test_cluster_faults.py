@@ -124,7 +124,9 @@ def test_a_watching_step_that_was_killed_adopts_its_job(
         initialise(store, config_of()),
         propose(store, 0),
         fanout(store, 0, profile, kill_at="created the Job"),
-        *rest(store, profile, config_of()),
+        fanout(store, 0, profile),
+        select(store, 0),
+        *rest(store, profile, config_of(), first=1),
     )
     assert session.KILLED in log
     assert log.count("generations/000: created the Job") == 1
