@@ -46,6 +46,7 @@ benchmarks: $(STAMP)  ## Print the speeds that the README states
 	$(BIN)/python benchmarks/integrity.py
 	$(BIN)/python benchmarks/evaluation.py
 	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/scale.py --candidates 10 100 1000 10000
 	$(BIN)/python benchmarks/store.py
 
 gallery: $(STAMP)  ## Write the pages of docs/zoo again

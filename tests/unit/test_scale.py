@@ -102,6 +102,17 @@ def test_the_benchmark_measures_real_steps(tmp_path: Path, monkeypatch: pytest.M
     assert start > candidate >= 0.0
 
 
+def test_the_parts_of_an_overhead_add_up_to_it() -> None:
+    chunk = 157
+    parts = scale.shares(10_000, 64, chunk, "kfp job", STEPS, replace(SLOW, request=0.01))
+    overhead = scale.simulated(
+        10_000, 1.0, 64, chunk, "kfp job", STEPS, replace(SLOW, request=0.01)
+    )
+    # Of 157 candidates in each of 64 pods the last pod has fewer than the ideal's share.
+    waste = chunk - 10_000 / 64
+    assert sum(parts.values()) + waste == pytest.approx(overhead * 10_000 / 64, abs=0.1)
+
+
 def test_a_step_of_ten_candidates_is_run_as_in_a_container_and_measured(tmp_path: Path) -> None:
     store = tmp_path / "store"
     config = scale.search_config(10)
