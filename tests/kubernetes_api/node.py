@@ -47,6 +47,7 @@ class Node:
         self.folder = folder
         self.kubeconfig = kubeconfig
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.readers: dict[str, threading.Thread] = {}
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.socket = folder / "s"
@@ -94,6 +95,9 @@ class Node:
         if starved:
             _kill(process)
         late = self._wait(process, pod)
+        if uid in self.readers:
+            # What it printed last is its result.
+            self.readers.pop(uid).join(10.0)
         code = process.returncode
         code = 128 - code if code < 0 else code
         reason = "OOMKilled" if starved else ("Error" if code else "Completed")
@@ -151,7 +155,10 @@ class Node:
                 start_new_session=True,
             )
         if alone:
-            _in_thread(_split, process, place)
+            reader = self.readers[pod["metadata"]["uid"]] = threading.Thread(
+                target=_split, args=(process, place), daemon=True
+            )
+            reader.start()
         return process
 
     def _wait(self, process: subprocess.Popen[bytes], pod: Object) -> bool:
@@ -282,15 +289,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _split(process: subprocess.Popen[bytes], place: Path) -> None:
     assert process.stdout is not None
-    with (place / "log").open("ab") as log, (place / "output").open("wb") as output:
-        for line in process.stdout:
+    with (
+        process.stdout as lines,
+        (place / "log").open("ab") as log,
+        (place / "output").open("wb") as output,
+    ):
+        for line in lines:
             for file in (output, log):
                 file.write(line)
                 file.flush()
-
-
-def _in_thread(action: Callable[..., None], *arguments: Any) -> None:
-    threading.Thread(target=action, args=arguments, daemon=True).start()
 
 
 def _has_tag(image: str) -> bool:
