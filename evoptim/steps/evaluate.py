@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any
-
-from torch import Tensor
-from torch.optim import Optimizer
+from typing import TYPE_CHECKING, Any
 
 from evoptim.config import Protocol, ScheduleSpec
 from evoptim.errors import InputError
 from evoptim.genome import Genome
-from evoptim.optim import EvolvedOptimizer
-from evoptim.optim.baselines import make_baseline
 from evoptim.records import Candidate, Evaluation
 from evoptim.steps.parts import read_chunk
 from evoptim.steps.reading import read_config, stage_protocol
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
 from evoptim.store.many import read_many
-from evoptim.training import Job, MakeOptimizer, evaluate_many
+
+if TYPE_CHECKING:
+    # Every step imports this module, and few of them train.
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from evoptim.training import MakeOptimizer
 
 WORKERS_VARIABLE = "EVOPTIM_WORKERS"
 """Environment variable: trainings at a time within one step. It changes no result."""
@@ -49,6 +50,15 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
     mine = read_chunk(store, run, config, stage, chunk, size)
     there = read_many(lambda each: _reuse(store, run, stage, each, protocol), mine)
     missing = [each for each, found in zip(mine, there, strict=True) if not found]
+    if missing:
+        _train(store, run, stage, missing, protocol)
+
+
+def _train(
+    store: Store, run: str, stage: Stage, missing: Sequence[Candidate], protocol: Protocol
+) -> None:
+    from evoptim.training import Job, evaluate_many
+
     jobs = [Job(each.id, _optimizer(each), protocol) for each in missing]
     # The next one trains while a record is on its way; a kill loses that record at most.
     with ThreadPoolExecutor(1) as writer:
@@ -99,6 +109,8 @@ def _reuse(store: Store, run: str, stage: Stage, candidate: Candidate, protocol:
 
 def _optimizer(candidate: Candidate) -> MakeOptimizer:
     if candidate.gene is None:
+        from evoptim.optim.baselines import make_baseline
+
         return partial(make_baseline, candidate.id)
     return partial(make_evolved, candidate.gene)
 
@@ -107,6 +119,8 @@ def make_evolved(
     gene: Mapping[str, Any], params: Iterable[Tensor], lr: float, schedule: ScheduleSpec
 ) -> Optimizer:
     """The optimizer of a candidate, for one training."""
+    from evoptim.optim import EvolvedOptimizer
+
     return EvolvedOptimizer(
         params,
         Genome.from_json(gene),

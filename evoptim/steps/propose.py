@@ -6,7 +6,6 @@ from functools import partial
 
 from evoptim.config import RunConfig
 from evoptim.evolution import OptimizerGene, propose_children, propose_initial
-from evoptim.optim.baselines import BASELINES
 from evoptim.records import Candidate, Candidates
 from evoptim.steps.chunks import chunk_numbers
 from evoptim.steps.parts import write_parts
@@ -35,6 +34,8 @@ def propose(store: str, run: str, generation: int, candidates_per_task: int) -> 
 
 def propose_baselines(store: str, run: str, candidates_per_task: int) -> list[int]:
     """Write the baselines of the run as candidates; returns chunk numbers as :func:`propose`."""
+    from evoptim.optim.baselines import BASELINES
+
     opened = open_store(store)
     config = read_config(opened, run)
     candidates = tuple(
