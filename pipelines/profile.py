@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components.image import DEFAULT_IMAGE
 from evoptim.config import Value
 from evoptim.config.protocol import Fraction, distinct
 from evoptim.config.run import MAX_CANDIDATES
+from evoptim.container_image import DEFAULT_IMAGE
 from pipelines.kubernetes_names import (
     Image,
     Key,
