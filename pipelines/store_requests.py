@@ -48,8 +48,8 @@ def requests_per_candidate() -> int:
 
 
 def _propose(generation: int | None, candidates: int) -> int:
-    # The configuration; written, in parts where it is long; read.
-    own = 2 + _WRITE * (1 + part_count(candidates))
+    # The configuration; written, in parts where it is long.
+    own = 1 + _WRITE * (1 + part_count(candidates))
     if generation is None:
         return own
     # Is it there already? Later ones read the population, and the candidates of all before.
