@@ -39,7 +39,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     ("code", "heavy"),
     [
         ("import evoptim", ("torch", "kfp", "boto3", "sklearn", "pydantic")),
-        ("from evoptim import search", ("kfp", "boto3", "sklearn")),
+        ("from evoptim import search", ("torch", "numpy", "kfp", "boto3", "sklearn")),
         (
             "import torch\n"
             "from evoptim import EvolvedOptimizer\n"
