@@ -24,7 +24,7 @@ test: $(STAMP)  ## Run the default tests (minutes), one process a core
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)  ## Run the slow tests only
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n auto --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP)  ## Run every test
 	$(BIN)/pytest -m ''
