@@ -11,14 +11,15 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from evoptim.config import Protocol, ScheduleSpec
+from evoptim.config import Protocol, ScheduleSpec, Screens
 from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.optim import EvolvedOptimizer
 from evoptim.optim.baselines import make_baseline
-from evoptim.records import Candidate, Evaluation
+from evoptim.records import Candidate, Evaluation, Outcome
 from evoptim.steps.parts import read_chunk
 from evoptim.steps.reading import read_config, stage_protocol
+from evoptim.steps.screens import prepare, screen_of
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
 from evoptim.store.many import read_many
@@ -47,16 +48,18 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
     config = read_config(store, run)
     protocol = stage_protocol(config, stage)
     mine = read_chunk(store, run, config, stage, chunk, size)
-    there = read_many(lambda each: _reuse(store, run, stage, each, protocol), mine)
-    missing = [each for each, found in zip(mine, there, strict=True) if not found]
-    jobs = [Job(each.id, _optimizer(each), protocol) for each in missing]
+    asked = read_many(lambda each: _job(store, run, stage, each, protocol, config.screens), mine)
+    left = [(each, job) for each, job in zip(mine, asked, strict=True) if job is not None]
+    jobs = [job for _, job in left]
+    if any(job.screen is not None for job in jobs):
+        prepare(config.screens)
     # The next one trains while a record is on its way; a kill loses that record at most.
     with ThreadPoolExecutor(1) as writer:
         under_way: Future[None] | None = None
         for place, evaluation in evaluate_many(jobs, _workers()):
             if under_way is not None:
                 under_way.result()
-            candidate = missing[place]
+            candidate, _ = left[place]
             under_way = writer.submit(_keep, store, run, stage, candidate, protocol, evaluation)
             print(
                 f"{stage} {candidate.index}: {evaluation.outcome.value}, "
@@ -67,6 +70,39 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
             under_way.result()
 
 
+def _job(
+    store: Store,
+    run: str,
+    stage: Stage,
+    candidate: Candidate,
+    protocol: Protocol,
+    screens: Screens,
+) -> Job | None:
+    """What is left to do for a candidate; None where the run has its evaluation.
+
+    Its screen is asked even if another run has trained it: whether it is refused must depend on
+    the run's configuration alone, not on what else is in the store.
+    """
+    key = evaluation_key(run, stage, candidate.index)
+    if store.exists(key):
+        return None
+    known = _shared(store, candidate, protocol)
+    screen = screen_of(candidate, screens)
+    if known is None or screen is not None:
+        return Job(candidate.id, _optimizer(candidate), protocol, screen, known)
+    save(store, key, known)
+    return None
+
+
+def _shared(store: Store, candidate: Candidate, protocol: Protocol) -> Evaluation | None:
+    """The evaluation that the store holds already, from whichever run."""
+    key = shared_evaluation_key(candidate.id, protocol.content_id())
+    try:
+        return load(store, key, Evaluation)
+    except MissingObjectError:
+        return None
+
+
 def _keep(
     store: Store,
     run: str,
@@ -75,26 +111,25 @@ def _keep(
     protocol: Protocol,
     evaluation: Evaluation,
 ) -> None:
-    # The shared object comes first: whoever finds the run's finds the shared one too.
+    # A refusal is this run's own: others may have no such screen.
+    if evaluation.outcome is not Outcome.REFUSED:
+        evaluation = _share(store, candidate, protocol, evaluation)
+    save(store, evaluation_key(run, stage, candidate.index), evaluation)
+
+
+def _share(
+    store: Store, candidate: Candidate, protocol: Protocol, evaluation: Evaluation
+) -> Evaluation:
+    """Let other runs have it, or take theirs: the record that all runs share."""
     shared = shared_evaluation_key(candidate.id, protocol.content_id())
-    if save(store, shared, evaluation):
-        save(store, evaluation_key(run, stage, candidate.index), evaluation)
-    else:
-        # Another run was faster, and its record is the one that all runs share.
-        _reuse(store, run, stage, candidate, protocol)
+    if save(store, shared, _with_screening(evaluation, 0.0)):
+        return evaluation
+    return _with_screening(load(store, shared, Evaluation), evaluation.cost.screening)
 
 
-def _reuse(store: Store, run: str, stage: Stage, candidate: Candidate, protocol: Protocol) -> bool:
-    """Give the run the evaluation that the store holds already, from whichever run."""
-    key = evaluation_key(run, stage, candidate.index)
-    if store.exists(key):
-        return True
-    try:
-        found = load(store, shared_evaluation_key(candidate.id, protocol.content_id()), Evaluation)
-    except MissingObjectError:
-        return False
-    save(store, key, found)
-    return True
+def _with_screening(evaluation: Evaluation, seconds: float) -> Evaluation:
+    cost = evaluation.cost.model_copy(update={"screening": seconds})
+    return evaluation.model_copy(update={"cost": cost})
 
 
 def _optimizer(candidate: Candidate) -> MakeOptimizer:
