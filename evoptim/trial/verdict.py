@@ -22,19 +22,14 @@ from torch.nn import functional
 from evoptim.config import TaskSpec, TrialSpec
 from evoptim.config.presets import PAPER_RATES
 from evoptim.genome import Genome
-from evoptim.integrity import uniform_source
-from evoptim.schedule import learning_rate_factor, momentum_factor
 from evoptim.tasks import Dataset, load_task
 from evoptim.training.isolation import isolated
 from evoptim.trial.perceptron import Batch, Pass, Perceptrons
-from evoptim.update import Program, compile_genome, move, update_direction
+from evoptim.trial.step import Step
+from evoptim.update import Program, compile_genome
 
 RATES = tuple(rate for group in PAPER_RATES for rate in group)
 """Peak rates, one for each lane."""
-TOTAL_STEPS = 16_000
-"""Length of the training that the trial stands for: the paper's fitness of particles."""
-WARMUP_STEPS = 800
-"""The stretch of it that the trial runs through."""
 BATCH = 32
 WINDOW = 20
 """Steps over whose images a training accuracy is taken."""
@@ -92,7 +87,7 @@ def _windows(program: Program, steps: int) -> Iterator[list[float]]:
     problem = _problem()
     weights = problem.weights.clone()
     networks = Pass(_NETWORKS, weights)
-    step = _Step(program, weights, steps)
+    step = Step(program, _NETWORKS, weights, RATES, steps)
     gradient = torch.empty_like(weights)
     for window in range(steps // WINDOW):
         right = torch.zeros(len(RATES))
@@ -104,53 +99,6 @@ def _windows(program: Program, steps: int) -> Iterator[list[float]]:
         yield [count / (WINDOW * BATCH) for count in right.tolist()]
         if bool(logits.isnan().all()):
             return
-
-
-class _Step:
-    """Moves the weights of all lanes, each at its rate."""
-
-    def __init__(self, program: Program, weights: Tensor, steps: int) -> None:
-        # A norm belongs to one weight tensor of one lane; all else takes all weights at once.
-        whole = any(each.operator.name == "norm_clip" for each in program.instructions)
-        self._program = program
-        self._split = _NETWORKS.blocks if whole else _together
-        self._dims = [tuple(dim for dim in range(3) if dim != lane) for lane in _NETWORKS.lane_dims]
-        self._weights = self._split(weights)
-        self._states: list[dict[str, Tensor]] = [{} for _ in self._weights]
-        self._draws = [uniform_source(number) for number in range(len(self._weights))]
-        self._peaks = -program.sign * _NETWORKS.spread(RATES)
-        moments = _moments(steps)
-        self._factors = [learning_rate_factor(t, TOTAL_STEPS, WARMUP_STEPS, 0) for t in moments]
-        self._coefficients = torch.tensor(
-            [momentum_factor(t, TOTAL_STEPS, WARMUP_STEPS, 0) for t in moments],
-            dtype=torch.float32,
-        ).unbind()
-        self._decays = torch.tensor(
-            [[decay.values(TOTAL_STEPS)[t] for decay in program.decays] for t in moments],
-            dtype=torch.float32,
-        ).unbind()
-
-    def __call__(self, number: int, gradient: Tensor) -> None:
-        program = self._program
-        rates = self._split(self._peaks * self._factors[number])
-        decays = self._decays[number].unbind()
-        for place, part in enumerate(self._split(gradient)):
-            weight, state = self._weights[place], self._states[place]
-            update = update_direction(
-                *(program, part, weight, state, number + 1, decays),
-                *(self._dims[place], self._draws[place]),
-            )
-            coefficient = self._coefficients[number]
-            move(program.momentum, weight, update, rates[place], coefficient, state)
-
-
-def _together(flat: Tensor) -> tuple[Tensor, ...]:
-    return (flat,)
-
-
-def _moments(steps: int) -> list[int]:
-    """The step of the whole training that each step of the trial stands for."""
-    return [number * WARMUP_STEPS // steps for number in range(steps)]
 
 
 @dataclass(frozen=True)
