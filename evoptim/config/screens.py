@@ -13,9 +13,9 @@ from evoptim.config.value import Value
 class TrialSpec(Value):
     """A training of a fraction of a second on a tiny problem; see :mod:`evoptim.trial`."""
 
-    steps: Annotated[int, Field(ge=20, le=10_000, multiple_of=20)] = 400
+    steps: Annotated[int, Field(ge=20, le=10_000, multiple_of=20)] = 300
     """Optimizer steps, at seven rates at once."""
-    threshold: Fraction = 0.95
+    threshold: Fraction = 0.945
     """Training accuracy that some rate has to reach over 20 steps in a row. It was chosen for the
     default number of steps (``python benchmarks/screens.py``)."""
 
