@@ -1,8 +1,8 @@
 """Perceptrons side by side: forward and backward pass of all lanes at once.
 
 Two hidden layers, each a linear map without bias, batch normalisation and swish, and a linear
-classifier. The backward pass is written out: recorded by autograd, a step of networks as small as
-these would cost twice as much.
+classifier. The backward pass is written out: autograd's bookkeeping would cost more than the
+arithmetic of networks as small as these.
 """
 
 from __future__ import annotations
