@@ -1,9 +1,10 @@
 """How well screens predict which mutants of the authors' search failed, and at what cost.
 
 Mutants are the distinct ones of Morgan & Hougen's log, labelled as failed where any of their
-evaluations failed. A third of them (every third, in the log's order) chose the trial's problem and
-threshold; the rest say how good it is. Baselines: the first rate of the integrity check, and a
-trial of 80 steps, each refusing as many as it may of the mutants of that third that trained.
+evaluations failed. A third of them (every third, in the log's order) chose the trial's problem; the
+rest say how good it is, though they had a part in its threshold (docs/decisions/0008-screens.md).
+Baselines: the first rate of the integrity check, and a trial of 80 steps, each refusing as many as
+it may of the mutants of that third that trained.
 
     EVOPTIM_REFERENCE_DIR=… python benchmarks/screens.py [--limit 100]
 
@@ -131,8 +132,10 @@ def line(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--limit", type=int, help="the first mutants only")
+    parser.add_argument("--limit", type=int, help="the first mutants only, at least 60")
     limit = parser.parse_args().limit
+    if limit is not None and limit < 60:
+        parser.error(f"--limit must be at least 60, got {limit}: fewer tell nothing")
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         sys.exit(f"{FOLDER_VARIABLE} must name a folder with evolved_log.csv, log_integrity.csv")

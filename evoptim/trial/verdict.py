@@ -5,8 +5,8 @@ stand for the first stretch of the paper's training, over which the rate warms u
 and decay functions run through the values that they have there. A genome that learns the digits at
 none of the rates is refused.
 
-Source: Morgan & Hougen, arXiv 2404.06679: their protocol, and the failures in their log, a third
-of which chose problem and threshold (docs/decisions/0008-screens.md says what else was tried).
+Source: Morgan & Hougen, arXiv 2404.06679: their protocol, and the failures in their log
+(docs/decisions/0008-screens.md says how they chose the problem, and what else was tried).
 """
 
 from __future__ import annotations

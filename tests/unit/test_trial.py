@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from evoptim.config import SamplingProbabilities, TrialSpec
+from evoptim.config import SamplingProbabilities, TaskSpec, TrialSpec
+from evoptim.config.presets import quickstart_protocol
 from evoptim.genome import Genome, GenomeError
 from evoptim.sampling import sample_genome
-from evoptim.trial import RATES, trial
+from evoptim.tasks import load_task
+from evoptim.trial import RATES, load_digits, trial
 from evoptim.trial.perceptron import EPSILON, Batch, Pass, Perceptrons
 from evoptim.trial.step import Step
 from evoptim.trial.verdict import WINDOW
@@ -99,6 +101,12 @@ def test_threads_and_random_state_change_nothing() -> None:
         assert torch.get_num_threads() == 4
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("spec", [TaskSpec(), quickstart_protocol().task])
+def test_no_image_that_the_digits_test_on_is_used(spec: TaskSpec) -> None:
+    tested = {image.numpy().tobytes() for image in load_task(spec).test.images}
+    assert not tested & {image.numpy().tobytes() for image in load_digits().images}
 
 
 def test_a_text_that_is_no_genome_is_refused_as_such() -> None:
