@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from evoptim.store.many import THREADS
+
+EVENTS = 25
+"""Events of one object that client-go's recorder sends at once; later ones are dropped."""
 
 Engine = Literal["argo job", "argo loop", "kfp job", "kfp loop"]
 """An engine, and how it spreads the tasks of a stage."""
@@ -28,6 +34,10 @@ class Steps:
     """An ``evaluate`` step until its first training begins: interpreter, imports, images."""
     candidate: float
     """What ``evaluate`` adds to each training."""
+    request: float = 0.0
+    """Of a core, for one request to S3."""
+    cores: int = 1
+    """Cores of ``select``, which reads evaluations on all of them."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +49,33 @@ class Cluster:
     Kubernetes' own objective is 5 s for 99 % of pods; small ones on an idle node take 1 to 2 s."""
     driver: float = 0.5
     """The work of one KFP driver, which is a pod that comes before each task."""
-    pods_per_second: float = 10.0
-    """Pods that the Job controller or the workflow controller makes. With its stock limit of 20
-    requests a second, Kubernetes' Job controller makes one and takes note of its end in two."""
+    pods_burst: float = 30.0
+    """Requests that the controller which makes pods may send at once. Each controller of
+    kube-controller-manager has a client of its own, with these limits by default:
+    ``--kube-api-burst=30`` and ``--kube-api-qps=20``."""
+    pods_per_second: float = 20.0
+    """Requests of it a second from then on. Each pod takes one to be made and one at its end, for
+    the finalizer by which its Job counts it; and for each of a Job's first 25 there is an event."""
     request: float = 0.005
-    """One request to the store."""
+    """Until the store has answered one request, apart from what it takes of a core."""
     notice: float = 1.0
-    """Until the end of a stage's last pod is noticed."""
+    """Until the end of a training pod is noticed: the Job controller looks once a second."""
 
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests to the store, one after another."""
+    """Requests to the store that are waited for: one after another, and many in threads at once."""
 
-    propose: int = 0
-    select: int = 0
-    watch: int = 0
-    start: int = 0
+    propose: tuple[int, int] = (0, 0)
+    select: tuple[int, int] = (0, 0)
+    """The second on all cores of the step."""
+    watch: tuple[int, int] = (0, 0)
+    start: tuple[int, int] = (0, 0)
+    """Of a task, before its first training and after its last."""
+    start_each: int = 0
+    """For each candidate of a task, before its first training, in threads."""
     candidate: int = 0
+    """For each candidate while the next one trains: they cost no time but that of the core."""
 
 
 def makespan(
@@ -85,27 +104,33 @@ def makespan(
     # a generation and its loop have one each.
     driver = cluster.pod + cluster.driver if kfp else 0.0
     pod = driver + cluster.pod
+
+    def waited(one_by_one: int, at_once: int = 0, cores: int = 1) -> float:
+        threads = max(cluster.request / THREADS, steps.request) / cores
+        return one_by_one * (cluster.request + steps.request) + at_once * threads
+
     trained = evaluation_end(
         durations,
         workers,
         chunk,
         before=(driver if loop else 0.0) + (pod if loop else cluster.pod),
-        start=steps.start + asked.start * cluster.request,
-        candidate=steps.candidate + asked.candidate * cluster.request,
-        pods_per_second=cluster.pods_per_second,
+        start=steps.start + waited(*asked.start) + waited(0, asked.start_each * chunk),
+        candidate=steps.candidate + asked.candidate * steps.request,
+        notice=cluster.notice,
+        burst=cluster.pods_burst,
+        per_second=cluster.pods_per_second,
     )
-    fan_out = driver if loop else pod + steps.watch + asked.watch * cluster.request
+    fan_out = driver if loop else pod + steps.watch + waited(*asked.watch)
     return (
         driver
         + pod
         + steps.propose
-        + asked.propose * cluster.request
+        + waited(*asked.propose)
         + fan_out
         + trained
-        + cluster.notice
         + pod
         + steps.select
-        + asked.select * cluster.request
+        + waited(*asked.select, steps.cores)
     )
 
 
@@ -117,26 +142,60 @@ def evaluation_end(
     before: float,
     start: float,
     candidate: float,
-    pods_per_second: float,
+    notice: float,
+    burst: float,
+    per_second: float,
 ) -> float:
-    """When the last pod of a stage ends, the first one being made at 0.
+    """When the end of the last pod of a stage is counted, the first one being made at 0.
 
     Args:
         durations: Seconds of each candidate's training.
-        workers: Pods at a time: the next one is made when one of them ends.
+        workers: Pods at a time: the next one is made when the end of one of them is counted.
         chunk: Candidates of one pod.
         before: From making a pod to the start of its process.
         start: From there to the first training.
         candidate: Added to each training.
-        pods_per_second: How fast pods are made.
+        notice: From the end of a pod to its being noticed.
+        burst: Requests that whoever makes pods may send at once.
+        per_second: Requests of it a second from then on.
     """
-    free = [0.0] * workers
-    made = -math.inf
-    for begin in range(0, len(durations), chunk):
-        mine = durations[begin : begin + chunk]
-        made = max(heapq.heappop(free), made + 1.0 / pods_per_second)
-        heapq.heappush(free, made + before + start + sum(mine) + candidate * len(mine))
-    return max(free)
+    requests = _Bucket(burst, per_second)
+    begins = range(0, len(durations), chunk)
+    waiting = deque(durations[begin : begin + chunk] for begin in begins)
+    made = 0
+    # What happens next: a place that is free, or a pod that has ended.
+    events: list[tuple[float, bool]] = [(0.0, False)] * min(workers, len(begins))
+    last = 0.0
+    while events:
+        now, ended = heapq.heappop(events)
+        if ended:
+            last = requests.take(now)
+            heapq.heappush(events, (last, False))
+        elif waiting:
+            mine = waiting.popleft()
+            created = requests.take(now)
+            made += 1
+            if made <= EVENTS:
+                requests.take(now)
+            end = created + before + start + sum(mine) + candidate * len(mine)
+            heapq.heappush(events, (end + notice, True))
+    return last
+
+
+class _Bucket:
+    """Requests that are sent at once up to a number, and from then on at a rate."""
+
+    def __init__(self, burst: float, per_second: float) -> None:
+        self._burst, self._per_second = burst, per_second
+        self._tokens, self._at = burst, 0.0
+
+    def take(self, now: float) -> float:
+        """When a request is sent that waits from now on; ``now`` never goes back."""
+        if math.isinf(self._per_second):
+            return now
+        gained = (now - self._at) * self._per_second
+        self._tokens, self._at = min(self._burst, self._tokens + gained) - 1.0, now
+        return now + max(0.0, -self._tokens / self._per_second)
 
 
 def ideal(durations: Sequence[float], workers: int) -> float:

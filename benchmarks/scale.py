@@ -8,7 +8,8 @@ Measured: ``evoptim step propose`` and ``select`` as pods run them, each in fres
 folder, for a generation of random genomes and for one of mutants; their peak memory; and what
 ``evoptim step evaluate`` adds to the trainings of its candidates. Genomes are real; evaluations are
 copies of a few real ones under other fitness. Times are of processors, so that what else the
-machine does matters little: a step's own, and that of its workers divided by the cores.
+machine does matters little: a step's own, and that of its workers divided by the cores that its pod
+may use. What a request to S3 takes of a core is measured on a server of this machine.
 
 Simulated: one generation from its beginning to its population (``benchmarks/makespan.py``), with
 the measured times and with what a cluster adds, which is assumed and can be given.
@@ -34,6 +35,7 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import psutil
 from makespan import Cluster, Engine, Requests, Steps, chunk_sizes, ideal, makespan
@@ -46,10 +48,10 @@ from evoptim.config.reading import read_config
 from evoptim.records import Evaluation
 from evoptim.steps.evaluate import make_evolved
 from evoptim.steps.parts import part_count
+from evoptim.steps.processes import MOST
 from evoptim.steps.reading import read_candidates
-from evoptim.store import Stage, load, open_store, to_json
+from evoptim.store import Stage, load, open_store, save, to_json
 from evoptim.store.layout import evaluation_key
-from evoptim.store.many import THREADS
 from evoptim.tasks import load_task
 from evoptim.training import evaluate
 from pipelines.argo import compile_workflow
@@ -60,11 +62,15 @@ from pipelines.store_requests import requests_per_candidate
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 WORKERS = (8, 64, 512)
 BAR_SECONDS = 60.0
-"""Propose and select together at 10,000 candidates."""
+BAR_CORES = 2
+"""Propose and select together at 10,000 candidates on so many cores."""
 BAR_OVERHEAD = 0.15
 """Of the ideal at 10,000 candidates of one second on 64 workers."""
 ENGINES: tuple[Engine, ...] = ("argo job", "kfp job")
+TESTS = Path(__file__).resolve().parents[1] / "tests"
 RUN = "scale"
+WRITTEN = 4
+"""Requests that write a record, for all runs and for this one."""
 TINY = {
     "search.initial": 200,
     "search.particles": 1,
@@ -85,50 +91,96 @@ TINY = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step took."""
+    """What one step took, in processor seconds."""
 
     own: float
-    """Processor seconds of its first process."""
-    shared: float
-    """Processor seconds of the processes that it starts, one a core."""
+    """Of its first process while it is alone."""
     memory: int
     """Bytes, at most at a time, all processes together."""
+    beside: float = 0.0
+    """Of its first process while others work for it."""
+    shared: float = 0.0
+    """Of those others, but for their start."""
+    begin: float = 0.0
+    """Of one of those others until it works."""
 
     def seconds(self, cores: int) -> float:
-        """How long it takes on so many cores at the most: as if the first process did nothing while
-        the others work."""
-        return self.own + self.shared / cores
+        """How long the step takes on so many cores."""
+        together = self.begin + (self.shared + self.beside) / min(cores, MOST)
+        return self.own + (max(together, self.beside) if self.shared else 0.0)
 
 
-def run_step(store: Path, *arguments: str) -> Cost:
-    """``evoptim step ...`` in a process of its own, as in a container."""
+def run_step(store: Path, *arguments: str, begin: float = 0.0) -> Cost:
+    """``evoptim step ...`` in a process of its own, as in a container.
+
+    Args:
+        store: The folder.
+        arguments: What follows ``step``.
+        begin: Processor seconds until one of the processes that it may start works.
+    """
     program = "from evoptim.cli import main; main()"
     command = [sys.executable, "-c", program, "step", *arguments, "--store", str(store)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as output:
-        process = psutil.Popen(command, stdout=output, env=environment)
-        used: dict[int, float] = {}
-        memory = 0
-        while process.poll() is None:
-            memory = max(memory, _look(process, used))
+        started = subprocess.Popen(command, stdout=output, env=environment)
+        process = psutil.Process(started.pid)
+        others: dict[int, float] = {}
+        memory, own, beside = 0, 0.0, 0.0
+        while True:
+            looked = _look(process)
+            if looked is None:
+                break
+            used, held = looked
+            before, own = own, used.pop(process.pid)
+            beside += (own - before) if used else 0.0
+            others |= used
+            memory = max(memory, held)
             time.sleep(0.02)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    own = used.pop(process.pid)
-    return Cost(own, sum(used.values()), memory)
+        # What it did since it was looked at last is known from its end alone.
+        _, status, whole = os.wait4(process.pid, 0)
+        started.returncode = os.waitstatus_to_exitcode(status)
+    if status:
+        raise subprocess.CalledProcessError(started.returncode, command)
+    # Beside its workers multiprocessing starts a process that does next to nothing.
+    starts = begin * (len(others) - 1) if others else 0.0
+    total = whole.ru_utime + whole.ru_stime
+    return Cost(
+        own=total - sum(others.values()) - beside,
+        memory=memory,
+        beside=beside,
+        shared=max(0.0, sum(others.values()) - starts),
+        begin=begin if others else 0.0,
+    )
 
 
-def _look(process: psutil.Process, used: dict[int, float]) -> int:
-    """Note the processor seconds of a process and of those below it; the bytes that they hold."""
+def _look(process: psutil.Process) -> tuple[dict[int, float], int] | None:
+    """Processor seconds of a process and of those below it by their numbers, and the bytes that
+    they hold; None where it has ended."""
+    used: dict[int, float] = {}
     memory = 0
     try:
-        for each in (process, *process.children(recursive=True)):
-            times = each.cpu_times()
-            used[each.pid] = max(used.get(each.pid, 0.0), times.user + times.system)
-            memory += each.memory_info().rss
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        pass
-    return memory
+        below = process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return None
+    for each in (process, *below):
+        try:
+            times, held = each.cpu_times(), each.memory_info().rss
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        # An ended process holds nothing any more.
+        if held:
+            used[each.pid] = times.user + times.system
+            memory += held
+    return (used, memory) if process.pid in used else None
+
+
+def import_seconds(*modules: str) -> float:
+    """Processor seconds of a fresh process until it has imported these."""
+    program = f"import time, {', '.join(modules)}\nprint(time.process_time())"
+    command = [sys.executable, "-c", program]
+    return statistics.median(
+        float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout) for _ in range(3)
+    )
 
 
 # The size of what is sent to a cluster
@@ -176,6 +228,38 @@ def count_bytes(config: RunConfig) -> Bytes:
 
 
 @dataclass(frozen=True)
+class Begin:
+    """Processor seconds until the processes that a step starts can draw, and read."""
+
+    draw: float
+    read: float
+
+
+def measure_begin() -> Begin:
+    return Begin(
+        draw=import_seconds("evoptim.steps.propose", "evoptim.integrity"),
+        read=import_seconds("evoptim.steps.scores", "evoptim.store.s3"),
+    )
+
+
+def measure_request(records: Sequence[Evaluation]) -> float:
+    """Processor seconds of one request to S3, here, for a record of the usual size."""
+    times = 200
+    sys.path.insert(0, str(TESTS))
+    from s3_server import serve_s3
+
+    with serve_s3() as server, patch.dict(os.environ, server.environment()):
+        bucket = "scale"
+        server.create_bucket(bucket)
+        store = open_store(f"s3://{bucket}")
+        save(store, "record.json", records[0])
+        began = time.process_time()
+        for _ in range(times):
+            load(store, "record.json", Evaluation)
+        return (time.process_time() - began) / times
+
+
+@dataclass(frozen=True)
 class Measured:
     """One size: the random generation first, then the one of mutants."""
 
@@ -208,7 +292,9 @@ def real_records(store: Path) -> list[Evaluation]:
     return [load(opened, evaluation_key("records", stage, index), Evaluation) for index in range(3)]
 
 
-def measure_steps(store: Path, config: RunConfig, records: Sequence[Evaluation]) -> Measured:
+def measure_steps(
+    store: Path, config: RunConfig, records: Sequence[Evaluation], begin: Begin
+) -> Measured:
     steps.initialise(str(store), RUN, config.model_dump_json())
     propose, select = [], []
     watch = Cost(0.0, 0.0, 0)
@@ -216,11 +302,11 @@ def measure_steps(store: Path, config: RunConfig, records: Sequence[Evaluation])
     profile = read_profile().canonical_json()
     for number in (0, 1):
         of = ("--run", RUN, "--generation", str(number))
-        propose.append(run_step(store, "propose", *of))
+        propose.append(run_step(store, "propose", *of, begin=begin.draw))
         mutants = write_records(store, Stage.generation(number), records)
         if number == 0:
             watch = run_step(store, "evaluate-fanout", *of, "--profile-json", profile)
-        select.append(run_step(store, "select", *of))
+        select.append(run_step(store, "select", *of, begin=begin.read))
     return Measured((propose[0], propose[1]), (select[0], select[1]), watch, mutants)
 
 
@@ -289,13 +375,22 @@ def simulated(
 
 
 def requests(candidates: int) -> Requests:
-    """What steps ask of the store one after another; what they ask in threads divided by those."""
+    """What steps ask of the store and wait for (``pipelines/store_requests.py`` counts all)."""
+    parts = part_count(candidates)
+    listings = math.ceil(candidates / 1_000)
     return Requests(
-        propose=5 + 2 * part_count(candidates),
-        select=8 + math.ceil(candidates / THREADS),
-        watch=2 * (1 + math.ceil(candidates / 1_000)),
-        # A record is written while the next candidate trains, but for the last one's.
-        start=2 + requests_per_candidate(),
+        # Is it proposed, the configuration; the whole, written in two; the parts as well.
+        propose=(4, 2 * parts),
+        # Is it there, configuration, candidates, the listing, the population of before; written in
+        # two, and read by what comes next.
+        select=(7 + listings, candidates),
+        # Before and after, the candidates and the listing.
+        watch=(2 * (1 + listings), 0),
+        # The configuration and two parts of the candidates; the last record, written in four.
+        start=(3 + WRITTEN, 0),
+        # Is it there, does another run have it.
+        start_each=requests_per_candidate() - WRITTEN,
+        candidate=WRITTEN,
     )
 
 
@@ -322,10 +417,14 @@ def shares(
     def took(steps_: Steps = times, cluster_: Cluster = cluster) -> float:
         return makespan(durations, workers, chunk, engine, steps_, cluster_, asked)
 
-    without = {each.name: took(replace(times, **{each.name: 0.0})) for each in fields(Steps)}
-    for each in fields(Cluster):
-        nothing = math.inf if each.name == "pods_per_second" else 0.0
-        without[each.name] = took(cluster_=replace(cluster, **{each.name: nothing}))
+    without = {
+        each: took(replace(times, **{each: 0.0}))
+        for each in ("propose", "select", "watch", "start", "candidate", "request")
+    }
+    without["S3"] = took(cluster_=replace(cluster, request=0.0))
+    without["pods made"] = took(cluster_=replace(cluster, pods_per_second=math.inf))
+    for each in ("pod", "driver", "notice"):
+        without[each] = took(cluster_=replace(cluster, **{each: 0.0}))
     return {name: took() - seconds for name, seconds in without.items()}
 
 
@@ -343,22 +442,31 @@ def report(arguments: argparse.Namespace, cluster: Cluster, console: Console) ->
         console.print(
             f"evaluate: {start:.2f} s to its first training, {1000 * candidate:.0f} ms around each"
         )
+        begin, request = measure_begin(), measure_request(records)
+        console.print(
+            f"a process that draws begins in {begin.draw:.2f} s, one that reads in "
+            f"{begin.read:.2f} s; a request to S3 takes {1000 * request:.1f} ms of a core"
+        )
         sizes: dict[int, Bytes] = {}
         measured: dict[int, Measured] = {}
         for count in arguments.candidates:
             config = search_config(count)
             sizes[count] = count_bytes(config)
-            measured[count] = measure_steps(root / str(count), config, records)
+            measured[count] = measure_steps(root / str(count), config, records, begin)
     console.print(bytes_table(sizes))
     console.print(steps_table(measured, arguments.step_cores))
-    times = {count: step_times(each, start, candidate, arguments.step_cores)
-             for count, each in measured.items()}  # fmt: skip
+    times = {
+        count: step_times(each, start, candidate, request, arguments.step_cores)
+        for count, each in measured.items()
+    }
     console.print(makespan_table(times, arguments, cluster))
-    for line, ok in verdicts(sizes, measured, times, arguments, cluster):
+    for line, ok in verdicts(sizes, measured, times, cluster):
         console.print(f"{line}: {'met' if ok else 'MISSED'}", soft_wrap=True)
 
 
-def step_times(measured: Measured, start: float, candidate: float, cores: int) -> Steps:
+def step_times(
+    measured: Measured, start: float, candidate: float, request: float, cores: int
+) -> Steps:
     """What is simulated: a generation of random genomes, which take longer than mutants."""
     return Steps(
         propose=measured.propose[0].seconds(cores),
@@ -366,6 +474,8 @@ def step_times(measured: Measured, start: float, candidate: float, cores: int) -
         watch=measured.watch.seconds(cores),
         start=start,
         candidate=candidate,
+        request=request,
+        cores=min(cores, MOST),
     )
 
 
@@ -421,7 +531,6 @@ def verdicts(
     sizes: dict[int, Bytes],
     measured: dict[int, Measured],
     times: dict[int, Steps],
-    arguments: argparse.Namespace,
     cluster: Cluster,
 ) -> Iterator[tuple[str, bool]]:
     """Each bar that the chosen sizes allow to look at."""
@@ -431,9 +540,10 @@ def verdicts(
         yield (f"a Workflow of constant size from 1,000 on (it varies by {spread} bytes)",
                    spread < 100)  # fmt: skip
     if 10_000 in measured:
-        together = measured[10_000].together(arguments.step_cores)
+        together = measured[10_000].together(BAR_CORES)
         yield (
-            f"propose and select at 10,000 in {BAR_SECONDS:.0f} s ({together:.1f} s)",
+            f"propose and select at 10,000 in {BAR_SECONDS:.0f} s on {BAR_CORES} cores "
+            f"({together:.1f} s)",
             together <= BAR_SECONDS,
         )
         for engine in ENGINES:
@@ -459,7 +569,12 @@ def parse(given: Sequence[str] | None = None) -> tuple[argparse.Namespace, Clust
     parser.add_argument("--candidates", type=int, nargs="+", default=SIZES)
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--seconds", type=float, default=1.0, help="of one candidate's training")
-    parser.add_argument("--step-cores", type=int, default=2, help="of propose and select")
+    parser.add_argument(
+        "--step-cores",
+        type=int,
+        default=int(read_profile().steps.resources.limits.cpu),
+        help="of propose and select; what the default profile lets them have: %(default)s",
+    )
     parser.add_argument("--repeats", type=int, default=3, help="of the measurement of evaluate")
     for each in fields(Cluster):
         parser.add_argument(

@@ -8,12 +8,12 @@ an Indexed Job is a container's command: its driver belongs to the pipelines, a 
 from components.evaluate import evaluate
 from components.evaluate_baselines import evaluate_baselines
 from components.evaluate_fanout import evaluate_baselines_fanout, evaluate_fanout
-from components.image import DEFAULT_IMAGE
 from components.initialise import initialise
 from components.propose import propose
 from components.propose_baselines import propose_baselines
 from components.report import report
 from components.select import select
+from evoptim.container_image import DEFAULT_IMAGE
 
 __all__ = [
     "DEFAULT_IMAGE",

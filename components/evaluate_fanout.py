@@ -1,6 +1,6 @@
 from kfp import dsl
 
-from components.image import DEFAULT_IMAGE
+from evoptim.container_image import DEFAULT_IMAGE
 
 
 @dsl.container_component

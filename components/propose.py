@@ -1,6 +1,6 @@
 from kfp import dsl
 
-from components.image import DEFAULT_IMAGE
+from evoptim.container_image import DEFAULT_IMAGE
 
 
 @dsl.component(base_image=DEFAULT_IMAGE, install_kfp_package=False)

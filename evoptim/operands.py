@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    # As in evoptim.operators: only who computes pays for torch.
+    from torch import Tensor
 
 Average = Literal["v", "s", "l"]
 
@@ -52,6 +53,12 @@ class Operand:
     value: Callable[[Signals], Tensor]
 
 
+def _constant(signals: Signals, value: float) -> Tensor:
+    import torch
+
+    return torch.full_like(signals.weight, value)
+
+
 # fmt: off
 _ROWS: tuple[Operand, ...] = (
     Operand("g", r"g", (), lambda s: s.gradient),
@@ -60,8 +67,8 @@ _ROWS: tuple[Operand, ...] = (
     Operand("v hat", r"\hat v", ("v",), lambda s: s.hat("v")),
     Operand("s hat", r"\hat s", ("s",), lambda s: s.hat("s")),
     Operand("lam hat", r"\hat\lambda", ("l",), lambda s: s.hat("l")),
-    Operand("1", r"1", (), lambda s: torch.ones_like(s.weight)),
-    Operand("2", r"2", (), lambda s: torch.full_like(s.weight, 2.0)),
+    Operand("1", r"1", (), lambda s: _constant(s, 1.0)),
+    Operand("2", r"2", (), lambda s: _constant(s, 2.0)),
     Operand("10-6w", r"10^{-6}w", (), lambda s: s.weight * 1e-6),
     Operand("10-5w", r"10^{-5}w", (), lambda s: s.weight * 1e-5),
     Operand("10-4w", r"10^{-4}w", (), lambda s: s.weight * 1e-4),

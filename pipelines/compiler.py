@@ -4,12 +4,10 @@ import json
 from typing import Any
 
 import yaml
-from google.protobuf import json_format
 
-from components import DEFAULT_IMAGE
+from evoptim.container_image import DEFAULT_IMAGE
 from evoptim.errors import InputError
 from pipelines.profile import ClusterProfile
-from pipelines.search import search_pipeline
 
 # Not a field of executors.
 _PLATFORM = "kubernetes"
@@ -45,6 +43,11 @@ def compile_search(
             f"The number of generations must be zero or more, got {generations}. "
             "Zero stops after the sampled generation."
         )
+    # kfp takes most of a second, and most of what imports this package compiles nothing.
+    from google.protobuf import json_format
+
+    from pipelines.search import search_pipeline
+
     pipeline = search_pipeline(generations, image, profile, fan_out)
     # What kfp's Compiler writes, without writing it, and reading it again, in its full length.
     ir = json_format.MessageToDict(pipeline.pipeline_spec)

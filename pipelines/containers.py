@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from components import DEFAULT_IMAGE
+from evoptim.container_image import DEFAULT_IMAGE
 from evoptim.errors import InfrastructureError, InputError
 
 if TYPE_CHECKING:

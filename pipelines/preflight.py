@@ -29,8 +29,6 @@ ARGUMENT_LIMIT = 128 * 1024
 """Bytes of one argument of a process (Linux, MAX_ARG_STRLEN): KFP passes all inputs as one."""
 OBJECT_LIMIT = 1536 * 1024
 """Bytes of one object in the API server (etcd's limit on requests)."""
-COMPLETIONS_LIMIT = 100_000
-"""Tasks of an Indexed Job (Kubernetes' validation)."""
 
 # A looped task of KFP 2.17 on a stock install left 2.6 KB of status in its Workflow, in three pods:
 # the driver of the iteration, the driver of the container, the container. Measured there with
@@ -246,9 +244,8 @@ def _job_bytes(profile: ClusterProfile, stages: Iterable[StagePlan]) -> int:
         Stage.baselines() if largest.generation is None else Stage.generation(largest.generation)
     )
     work = Work("s3://" + "b" * 63 + "/" + "p" * 128, "r" * 63, stage, profile.candidates_per_task)
-    chunks = min(largest.chunks, COMPLETIONS_LIMIT)
-    job = build_job(profile, work, range(chunks), chunks)
-    done = sum(len(str(index)) + 1 for index in range(0, chunks, 2))
+    job = build_job(profile, work, range(largest.chunks), largest.chunks)
+    done = sum(len(str(index)) + 1 for index in range(0, largest.chunks, 2))
     # The API server adds who changed what, and the status' other fields.
     return len(json.dumps(job)) + done + 8_192
 
@@ -293,15 +290,6 @@ def problems(plan: Plan, margin: float = 1.0) -> tuple[Problem, ...]:
         OBJECT_LIMIT,
         lambda: "raise candidates_per_task, or shorten environment and annotations of the profile",
     )
-    tasks = largest.chunks if plan.fan_out == "job" else 0
-    if tasks > COMPLETIONS_LIMIT:
-        least = math.ceil(largest.candidates / COMPLETIONS_LIMIT)
-        check(
-            f"tasks of {largest.name} in one Job",
-            tasks,
-            COMPLETIONS_LIMIT,
-            lambda: f"raise candidates_per_task to at least {least}",
-        )
     seconds = math.ceil(plan.evaluation_seconds or 0)
     if seconds > plan.timeout_seconds:
         found.append(

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components.image import DEFAULT_IMAGE
 from evoptim.config import Value
 from evoptim.config.protocol import Fraction, distinct
 from evoptim.config.run import MAX_CANDIDATES
+from evoptim.container_image import DEFAULT_IMAGE
 from pipelines.kubernetes_names import (
     Image,
     Key,
@@ -264,8 +264,10 @@ class Queue(Value):
 _STEPS = PodProfile(
     service_account="evoptim-search",
     priority_class="evoptim-search",
+    # Most of them wait or read; proposing and selecting thousands takes what cores are idle, eight
+    # at the most, and some 300 MB on each.
     resources=Resources(
-        requests=Amounts(cpu="250m", memory="1Gi"), limits=Amounts(cpu="2", memory="4Gi")
+        requests=Amounts(cpu="250m", memory="1Gi"), limits=Amounts(cpu="8", memory="4Gi")
     ),
     timeout_seconds=2 * 3600,
     retries=3,

@@ -103,7 +103,7 @@ steps:                            # all other steps: small, and none of them nee
   priority_class: evoptim-search
   resources:
     requests: {cpu: 250m, memory: 1Gi}
-    limits: {cpu: 2, memory: 4Gi}
+    limits: {cpu: 8, memory: 4Gi} # proposing thousands takes what cores are idle, 0.3 GB on each
     gpu: 0
     gpu_resource: nvidia.com/gpu
   node_selector: {}

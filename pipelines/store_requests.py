@@ -1,7 +1,8 @@
 """How often a search asks its store, counted from its plan; on S3 each is one request.
 
 It is what the steps really do on a store that nothing is reused from, without retries: a test
-counts a whole search and compares.
+counts a whole search and compares. Whom a screen will refuse is not known before: each refusal
+takes two requests less, since it is not written for all runs.
 """
 
 import math
@@ -48,8 +49,8 @@ def requests_per_candidate() -> int:
 
 
 def _propose(generation: int | None, candidates: int) -> int:
-    # The configuration; written, in parts where it is long; read.
-    own = 2 + _WRITE * (1 + part_count(candidates))
+    # The configuration; written, in parts where it is long.
+    own = 1 + _WRITE * (1 + part_count(candidates))
     if generation is None:
         return own
     # Is it there already? Later ones read the population, and the candidates of all before.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from evoptim.analysis.stage import StageResult, by_generation
 
 
@@ -67,5 +65,7 @@ def generation_curve(
 def _quartiles(values: list[float]) -> tuple[float | None, float | None, float | None]:
     if not values:
         return None, None, None
+    import numpy as np
+
     lower, median, upper = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
     return lower, median, upper

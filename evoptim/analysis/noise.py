@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from statistics import NormalDist, fmean, variance
 
-from scipy.special import stdtrit
-
 from evoptim.config import Value
 
 CONFIDENCE = 0.95
@@ -78,6 +76,9 @@ def accuracy_interval(
     wilson = _wilson(mean, images)
     if spread is None:
         return wilson
+    # No step but the report needs it.
+    from scipy.special import stdtrit
+
     t = float(stdtrit(spread.degrees, 0.5 + CONFIDENCE / 2))
     between_seeds = t * spread.deviation / math.sqrt(len(accuracies))
     return Interval(

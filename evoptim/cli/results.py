@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from evoptim.cli.options import json_option, store_option
+from evoptim.cli.options import json_option
 from evoptim.cli.output import console, number, out, percent, print_json, write_text
+from evoptim.cli.place import run_place
 from evoptim.cli.reading import reading
 
 if TYPE_CHECKING:
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Print the ranking of a run, finished or not.")
-@store_option
-@click.option("--run", required=True, help="Name of the run.")
+@run_place
 @click.option(
     "--top", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to print."
 )
@@ -28,11 +28,12 @@ def results(store: str, run: str, top: int, as_json: bool) -> None:
     """Print what a run has evaluated, ranked; also while it is still running.
 
     Validation accuracy ranks; the test accuracy beside it takes no part. RUN:RANK names a row to
-    evoptim show and evoptim check.
+    evoptim show and evoptim check. PLACE is a store, or a run in it: STORE/runs/NAME.
 
     \b
     Examples:
       evoptim results --run quickstart-s0
+      evoptim results s3://bucket/prefix/runs/quickstart-s0
       evoptim results --run quickstart-s0 --json > archive.json
     """  # noqa: D301 (click reads the backspace)
     from evoptim.verbs import results as results_verb
@@ -77,8 +78,7 @@ def _reversed(entry: ArchiveEntry) -> str:
 
 
 @click.command(short_help="Write the report of a run as one HTML file.")
-@store_option
-@click.option("--run", required=True, help="Name of the run.")
+@run_place
 @click.option(
     "-o",
     "--output",
@@ -88,7 +88,8 @@ def _reversed(entry: ArchiveEntry) -> str:
 def report(store: str, run: str, output: Path | None) -> None:
     """Write the report of a run as one HTML file that opens offline.
 
-    Of a run that is not finished it shows what is known so far.
+    Of a run that is not finished it shows what is known so far. PLACE is a store, or a run in it:
+    STORE/runs/NAME.
     """
     from evoptim.verbs import make_report
 

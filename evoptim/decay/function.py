@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from evoptim.decay.operators import DECAY_ARITY, DECAY_OPERATORS
 from evoptim.decay.primitives import PRIMITIVES, Progress
 from evoptim.errors import InputError
 from evoptim.expression import Grammar, Input, Template, Term
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HIDDEN = "h"
 """How a root names the hidden node among its inputs."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from evoptim.operators import EPSILON, bessel_i1e
 
-from evoptim.operators import EPSILON
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -29,27 +30,27 @@ class DecayOperator:
 
 # fmt: off
 _UNARY_ROWS: tuple[DecayOperator, ...] = (
-    DecayOperator("sigmoid", "1/(1+exp(-X)", r"\sigma\left(X\right)", torch.sigmoid),
+    DecayOperator("sigmoid", "1/(1+exp(-X)", r"\sigma\left(X\right)", lambda x: x.sigmoid()),
     DecayOperator("deriv_soft", "deriv_soft(X)", r"\frac{1}{1+\left|X\right|}", lambda x: 1.0 / (1.0 + x.abs())),
-    DecayOperator("erf", "erf(X)", r"\operatorname{erf}\left(X\right)", torch.erf),
-    DecayOperator("erfc", "erfc(X)", r"\operatorname{erfc}\left(X\right)", torch.erfc),
-    DecayOperator("tanh", "tanh(X)", r"\tanh\left(X\right)", torch.tanh),
-    DecayOperator("arctan", "arctan(X)", r"\arctan\left(X\right)", torch.atan),
-    DecayOperator("bessel_i1e", "bessel_i1e(X)", r"\operatorname{i}_{1\mathrm{e}}\left(X\right)", torch.special.i1e),
-    DecayOperator("square", "(X)^2", r"\left(X\right)^2", torch.square),
+    DecayOperator("erf", "erf(X)", r"\operatorname{erf}\left(X\right)", lambda x: x.erf()),
+    DecayOperator("erfc", "erfc(X)", r"\operatorname{erfc}\left(X\right)", lambda x: x.erfc()),
+    DecayOperator("tanh", "tanh(X)", r"\tanh\left(X\right)", lambda x: x.tanh()),
+    DecayOperator("arctan", "arctan(X)", r"\arctan\left(X\right)", lambda x: x.atan()),
+    DecayOperator("bessel_i1e", "bessel_i1e(X)", r"\operatorname{i}_{1\mathrm{e}}\left(X\right)", bessel_i1e),
+    DecayOperator("square", "(X)^2", r"\left(X\right)^2", lambda x: x.square()),
     DecayOperator("sqrt_abs", "sqrt(X)", r"\sqrt{\left|X\right|}", lambda x: x.abs().sqrt()),
     DecayOperator("softsign", "X/(1+|X|)", r"\operatorname{softsign}\left(X\right)", lambda x: x / (1.0 + x.abs())),
-    DecayOperator("deriv_tanh", "deriv_tanh(X)", r"\tanh'\left(X\right)", lambda x: 1.0 - torch.tanh(x).square()),
-    DecayOperator("deriv_sig", "deriv_sig(X)", r"\sigma'\left(X\right)", lambda x: torch.sigmoid(x) * (1.0 - torch.sigmoid(x))),
+    DecayOperator("deriv_tanh", "deriv_tanh(X)", r"\tanh'\left(X\right)", lambda x: 1.0 - x.tanh().square()),
+    DecayOperator("deriv_sig", "deriv_sig(X)", r"\sigma'\left(X\right)", lambda x: x.sigmoid() * (1.0 - x.sigmoid())),
     DecayOperator("identity", "id(X)", r"X", lambda x: x),
 )
 
 _BINARY_ROWS: tuple[DecayOperator, ...] = (
-    DecayOperator("add", "(X)+(Y)", r"X + Y", torch.add, commutative=True),
-    DecayOperator("sub", "(X)-(Y)", r"X - \left(Y\right)", torch.sub),
-    DecayOperator("mul", "(X)*(Y)", r"\left(X\right) \cdot \left(Y\right)", torch.mul, commutative=True),
-    DecayOperator("max", "max(X, Y)", r"\max\left(X, Y\right)", torch.maximum, commutative=True),
-    DecayOperator("min", "min(X, Y)", r"\min\left(X, Y\right)", torch.minimum, commutative=True),
+    DecayOperator("add", "(X)+(Y)", r"X + Y", lambda x, y: x + y, commutative=True),
+    DecayOperator("sub", "(X)-(Y)", r"X - \left(Y\right)", lambda x, y: x - y),
+    DecayOperator("mul", "(X)*(Y)", r"\left(X\right) \cdot \left(Y\right)", lambda x, y: x * y, commutative=True),
+    DecayOperator("max", "max(X, Y)", r"\max\left(X, Y\right)", lambda x, y: x.maximum(y), commutative=True),
+    DecayOperator("min", "min(X, Y)", r"\min\left(X, Y\right)", lambda x, y: x.minimum(y), commutative=True),
     DecayOperator("div", "(X) / (Y)", r"\frac{X}{Y}", lambda x, y: x / (y + EPSILON)),
     DecayOperator("div_sqrt_one_plus_sq", "(X) / (sqrt(1+(Y)^2))", r"\frac{X}{\sqrt{1+\left(Y\right)^2}}", lambda x, y: x / (1.0 + y * y).sqrt()),
 )

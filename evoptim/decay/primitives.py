@@ -13,9 +13,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Progress:
     @functools.lru_cache(maxsize=64)
     def over(total_steps: int) -> Progress:
         """Progress at t = 0, …, T - 1."""
+        import torch
+
         t = torch.arange(total_steps, dtype=torch.float64)
         return Progress(
             x=t / total_steps,
@@ -51,12 +54,12 @@ class Primitive:
 _ROWS: tuple[Primitive, ...] = (
     Primitive("a1", r"1-x", lambda p: 1.0 - p.x),
     Primitive("a2", r"x", lambda p: p.x),
-    Primitive("a3", r"\tfrac{1+\cos \pi x}{2}", lambda p: (1.0 + torch.cos(math.pi * p.x)) / 2),
-    Primitive("a4", r"\tfrac{1-\cos \pi x}{2}", lambda p: (1.0 - torch.cos(math.pi * p.x)) / 2),
-    Primitive("a5", r"\tfrac{1+\cos 2\pi x}{2}", lambda p: (1.0 + torch.cos(2 * math.pi * p.x)) / 2),
-    Primitive("a6", r"\tfrac{1-\cos 2\pi x}{2}", lambda p: (1.0 - torch.cos(2 * math.pi * p.x)) / 2),
-    Primitive("a7", r"\tfrac{1+\cos \pi m}{2}", lambda p: (1.0 + torch.cos(math.pi * p.m)) / 2),
-    Primitive("a8", r"\tfrac{1-\cos \pi m}{2}", lambda p: (1.0 - torch.cos(math.pi * p.m)) / 2),
+    Primitive("a3", r"\tfrac{1+\cos \pi x}{2}", lambda p: (1.0 + (math.pi * p.x).cos()) / 2),
+    Primitive("a4", r"\tfrac{1-\cos \pi x}{2}", lambda p: (1.0 - (math.pi * p.x).cos()) / 2),
+    Primitive("a5", r"\tfrac{1+\cos 2\pi x}{2}", lambda p: (1.0 + (2 * math.pi * p.x).cos()) / 2),
+    Primitive("a6", r"\tfrac{1-\cos 2\pi x}{2}", lambda p: (1.0 - (2 * math.pi * p.x).cos()) / 2),
+    Primitive("a7", r"\tfrac{1+\cos \pi m}{2}", lambda p: (1.0 + (math.pi * p.m).cos()) / 2),
+    Primitive("a8", r"\tfrac{1-\cos \pi m}{2}", lambda p: (1.0 - (math.pi * p.m).cos()) / 2),
     Primitive("a9", r"1-m", lambda p: 1.0 - p.m),
     Primitive("a10", r"m", lambda p: p.m),
     Primitive("a11", r"0.01^{x}", lambda p: 0.01 ** p.x),

@@ -9,7 +9,6 @@ from typing import Any
 
 from evoptim.config import MutationProbabilities, SamplingProbabilities
 from evoptim.genome import Genome
-from evoptim.integrity import check_integrity
 from evoptim.mutation import is_legal, mutate
 from evoptim.records import Integrity
 from evoptim.sampling import sample_genome
@@ -31,6 +30,9 @@ class OptimizerGene:
 
     def admit(self, value: Genome) -> tuple[Genome, Integrity] | None:
         """The integrity check decides the sign; it is never inherited."""
+        # Selection imports this package, too, and needs no torch.
+        from evoptim.integrity import check_integrity
+
         if not is_legal(value):
             return None
         result = check_integrity(value)

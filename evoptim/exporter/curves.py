@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from evoptim.decay import DECAY_OPERATORS, HIDDEN, PRIMITIVES, Decay, DecayNode
@@ -126,14 +127,8 @@ class Symbol:
     def __rpow__(self, other: float) -> Symbol:
         return Symbol("pow", other, self)
 
-    def abs(self) -> Symbol:
-        return Symbol("abs", self)
-
-    def sqrt(self) -> Symbol:
-        return Symbol("sqrt", self)
-
-    def square(self) -> Symbol:
-        return Symbol("square", self)
+    def __getattr__(self, name: str) -> Callable[..., Symbol]:
+        return partial(Symbol, name, self)
 
 
 def curve_lines(curves: Mapping[str, Curve], dialect: CurveDialect) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _HALF = (torch.float16, torch.bfloat16)
+# Around it torch hides it from torch.compile, which imports the compiler: a second of every pod.
+_add_group = inspect.unwrap(Optimizer.add_param_group)
 
 
 class OptimizerError(EvoptimError, RuntimeError):
@@ -154,7 +157,7 @@ class RuleOptimizer(Optimizer):
             InputError: an argument of the group is out of range.
         """
         _check_group(self.formula, {**self.defaults, **param_group})
-        super().add_param_group(param_group)
+        _add_group(self, param_group)
         group = self.param_groups[-1]
         taken = int(self.param_groups[0]["step"]) if len(self.param_groups) > 1 else 0
         group["step"] = _counter(group, group.get("step", taken))

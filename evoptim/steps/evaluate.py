@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
-
-from torch import Tensor
-from torch.optim import Optimizer
+from typing import TYPE_CHECKING, Any
 
 from evoptim.config import Protocol, ScheduleSpec, Screens
 from evoptim.errors import InputError
 from evoptim.genome import Genome
-from evoptim.optim import EvolvedOptimizer
-from evoptim.optim.baselines import make_baseline
 from evoptim.records import Candidate, Evaluation, Outcome
 from evoptim.steps.parts import read_chunk
 from evoptim.steps.reading import read_config, stage_protocol
@@ -23,7 +19,13 @@ from evoptim.steps.screens import prepare, screen_of
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
 from evoptim.store.many import read_many
-from evoptim.training import Job, MakeOptimizer, evaluate_many
+
+if TYPE_CHECKING:
+    # Every step imports this module, and few of them train.
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from evoptim.training import MakeOptimizer, Screen
 
 WORKERS_VARIABLE = "EVOPTIM_WORKERS"
 """Environment variable: trainings at a time within one step. It changes no result."""
@@ -48,18 +50,38 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
     config = read_config(store, run)
     protocol = stage_protocol(config, stage)
     mine = read_chunk(store, run, config, stage, chunk, size)
-    asked = read_many(lambda each: _job(store, run, stage, each, protocol, config.screens), mine)
-    left = [(each, job) for each, job in zip(mine, asked, strict=True) if job is not None]
-    jobs = [job for _, job in left]
-    if any(job.screen is not None for job in jobs):
+    asked = read_many(lambda each: _left(store, run, stage, each, protocol, config.screens), mine)
+    left = [each for each in asked if each is not None]
+    if any(each.screen is not None for each in left):
         prepare(config.screens)
+    if left:
+        _train(store, run, stage, left, protocol)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What is left to do for a candidate."""
+
+    candidate: Candidate
+    screen: Screen | None
+    known: Evaluation | None
+    """As another run has it: then only the screen is asked."""
+
+
+def _train(store: Store, run: str, stage: Stage, left: Sequence[_Left], protocol: Protocol) -> None:
+    from evoptim.training import Job, evaluate_many
+
+    jobs = [
+        Job(each.candidate.id, _optimizer(each.candidate), protocol, each.screen, each.known)
+        for each in left
+    ]
     # The next one trains while a record is on its way; a kill loses that record at most.
     with ThreadPoolExecutor(1) as writer:
         under_way: Future[None] | None = None
         for place, evaluation in evaluate_many(jobs, _workers()):
             if under_way is not None:
                 under_way.result()
-            candidate, _ = left[place]
+            candidate = left[place].candidate
             under_way = writer.submit(_keep, store, run, stage, candidate, protocol, evaluation)
             print(
                 f"{stage} {candidate.index}: {evaluation.outcome.value}, "
@@ -70,14 +92,14 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
             under_way.result()
 
 
-def _job(
+def _left(
     store: Store,
     run: str,
     stage: Stage,
     candidate: Candidate,
     protocol: Protocol,
     screens: Screens,
-) -> Job | None:
+) -> _Left | None:
     """What is left to do for a candidate; None where the run has its evaluation.
 
     Its screen is asked even if another run has trained it: whether it is refused must depend on
@@ -89,7 +111,7 @@ def _job(
     known = _shared(store, candidate, protocol)
     screen = screen_of(candidate, screens)
     if known is None or screen is not None:
-        return Job(candidate.id, _optimizer(candidate), protocol, screen, known)
+        return _Left(candidate, screen, known)
     save(store, key, known)
     return None
 
@@ -134,6 +156,8 @@ def _with_screening(evaluation: Evaluation, seconds: float) -> Evaluation:
 
 def _optimizer(candidate: Candidate) -> MakeOptimizer:
     if candidate.gene is None:
+        from evoptim.optim.baselines import make_baseline
+
         return partial(make_baseline, candidate.id)
     return partial(make_evolved, candidate.gene)
 
@@ -142,6 +166,8 @@ def make_evolved(
     gene: Mapping[str, Any], params: Iterable[Tensor], lr: float, schedule: ScheduleSpec
 ) -> Optimizer:
     """The optimizer of a candidate, for one training."""
+    from evoptim.optim import EvolvedOptimizer
+
     return EvolvedOptimizer(
         params,
         Genome.from_json(gene),

@@ -12,7 +12,6 @@ from evoptim.config.reading import describe
 from evoptim.errors import InputError
 from evoptim.store import Store, load, open_store, save
 from evoptim.store.layout import config_key
-from evoptim.tasks import fingerprint, load_task
 
 Progress = Callable[[int, int], None]
 
@@ -50,6 +49,9 @@ def resolve_data(config: RunConfig, progress: Progress | None = None) -> RunConf
 def _resolve(protocol: Protocol, progress: Progress | None) -> Protocol:
     if protocol.task.fingerprint is not None:
         return protocol
+    # Only who looks at images pays for torch.
+    from evoptim.tasks import fingerprint, load_task
+
     data = protocol.task.data
     # Steps run in other folders.
     path = None if data is None else str(Path(data).expanduser().absolute())

@@ -9,8 +9,9 @@ from evoptim.config import RunConfig
 from evoptim.records import Candidate, Candidates
 from evoptim.steps.chunks import chunk_of
 from evoptim.steps.reading import planned_in, read_candidates
-from evoptim.store import MissingObjectError, Stage, Store, load, save
-from evoptim.store.layout import CANDIDATES_IN_PART, candidates_part_key
+from evoptim.store import MissingObjectError, Stage, Store, load, read_many, to_json
+from evoptim.store.layout import CANDIDATES_IN_PART, candidates_key, candidates_part_key
+from evoptim.store.pieces import cut_list
 
 
 def part_count(candidates: int) -> int:
@@ -23,13 +24,19 @@ def parts_of(numbers: Sequence[int]) -> range:
     return range(numbers[0] // CANDIDATES_IN_PART, numbers[-1] // CANDIDATES_IN_PART + 1)
 
 
-def write_parts(store: Store, run: str, stage: Stage, proposed: Candidates) -> None:
-    """Write the parts of a stage, if it is long enough to have any."""
-    for part in range(part_count(len(proposed.candidates))):
-        begin = part * CANDIDATES_IN_PART
-        some = proposed.candidates[begin : begin + CANDIDATES_IN_PART]
-        piece = Candidates(protocol=proposed.protocol, candidates=some)
-        save(store, candidates_part_key(run, stage, part), piece)
+def write_candidates(store: Store, run: str, stage: Stage, proposed: Candidates) -> None:
+    """Write what a stage evaluates, in parts too if it is long enough."""
+    whole = to_json(proposed)
+    # The parts come first: where there is the whole, everything is proposed.
+    if part_count(len(proposed.candidates)):
+        keyed = [
+            (candidates_part_key(run, stage, number), part)
+            for number, part in enumerate(cut_list(whole, "candidates", CANDIDATES_IN_PART))
+        ]
+        # Many at a time, as they are read.
+        for _ in read_many(lambda each: store.put(*each), keyed):
+            pass
+    store.put(candidates_key(run, stage), whole)
 
 
 def read_chunk(

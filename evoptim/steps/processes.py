@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,15 +15,15 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from evoptim.errors import InfrastructureError
+from evoptim.orphan import end_with_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LEAST: Final = 1_000
 """Fewer items stay in this process: others start for longer than they would save."""
-_MOST: Final = 8
-# Each holds torch, some 250 MB.
-_AT_A_TIME: Final = 50
+MOST: Final = 8
+"""Processes at a time: one that draws optimizers holds torch, some 250 MB."""
 _PROGRESS_SECONDS: Final = 15.0
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 
@@ -42,42 +41,51 @@ def cores() -> int:
 
 
 def in_order(
-    function: Callable[[Item], Result], items: Sequence[Item], what: str
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    what: str,
+    *,
+    least: int | None = None,
+    at_a_time: int = 50,
 ) -> Iterator[Result]:
     """Call ``function`` with every item, on every core, and give the results in their order.
 
-    From :data:`LEAST` items on it says every quarter of a minute, on standard error, how far it
-    is. The function and the items must be such that they can be sent to another process.
+    From ``least`` items on it says every quarter of a minute, on standard error, how far it is.
+    The function and the items must be such that they can be sent to another process.
 
     Args:
         function: A pure function.
         items: Its arguments.
         what: What the results are, for people.
+        least: Fewer items stay in this process; None for :data:`LEAST`.
+        at_a_time: Items that a process is sent at a time.
 
     Raises:
         InfrastructureError: a process died.
     """
-    if len(items) < LEAST:
+    if len(items) < (LEAST if least is None else least):
         yield from map(function, items)
         return
     said = time.monotonic()
-    for done, result in enumerate(_results(function, items), start=1):
+    for done, result in enumerate(_results(function, items, at_a_time), start=1):
         yield result
         if time.monotonic() - said > _PROGRESS_SECONDS:
             said = time.monotonic()
             print(f"{done:,} of {len(items):,} {what}", file=sys.stderr, flush=True)
 
 
-def _results(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    workers = min(cores(), _MOST, math.ceil(len(items) / _AT_A_TIME))
+def _results(
+    function: Callable[[Item], Result], items: Sequence[Item], at_a_time: int
+) -> Iterator[Result]:
+    workers = min(cores(), MOST, math.ceil(len(items) / at_a_time))
     if workers == 1:
         yield from map(function, items)
         return
-    # Started afresh: torch does not survive a fork once it has threads.
+    # Started afresh: neither torch nor S3's clients survive a fork once there are threads.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, _begin)
     try:
-        yield from pool.map(function, items, chunksize=_AT_A_TIME)
+        yield from pool.map(function, items, chunksize=at_a_time)
     except BrokenProcessPool as error:
         raise InfrastructureError(
             "a process of this step died, perhaps for lack of memory: run the same command again, "
@@ -91,9 +99,8 @@ def _begin() -> None:
     """Set up a process: one thread, and no longer life than its parent."""
     # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from evoptim.training.pool import die_with_parent
-
-    threading.Thread(target=die_with_parent, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(1)
+    end_with_parent()
+    # Torch reads them when it is imported, which may be never.
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)

@@ -6,13 +6,12 @@ from functools import partial
 
 from evoptim.config import RunConfig
 from evoptim.evolution import OptimizerGene, propose_children, propose_initial
-from evoptim.optim.baselines import BASELINES
 from evoptim.records import Candidate, Candidates
 from evoptim.steps.chunks import chunk_numbers
-from evoptim.steps.parts import write_parts
+from evoptim.steps.parts import write_candidates
 from evoptim.steps.processes import in_order
 from evoptim.steps.reading import read_candidates, read_config, read_population, stage_protocol
-from evoptim.store import Stage, Store, open_store, save
+from evoptim.store import Stage, Store, open_store
 from evoptim.store.layout import candidates_key
 
 
@@ -27,14 +26,19 @@ def propose(store: str, run: str, generation: int, candidates_per_task: int) -> 
     """
     opened = open_store(store)
     stage = Stage.generation(generation)
-    if not opened.exists(candidates_key(run, stage)):
+    if opened.exists(candidates_key(run, stage)):
+        candidates = read_candidates(opened, run, stage).candidates
+    else:
         config = read_config(opened, run)
-        _write(opened, run, stage, config, _candidates(opened, run, config, generation))
-    return _chunks(opened, run, stage, candidates_per_task)
+        candidates = _candidates(opened, run, config, generation)
+        _write(opened, run, stage, config, candidates)
+    return chunk_numbers(len(candidates), candidates_per_task)
 
 
 def propose_baselines(store: str, run: str, candidates_per_task: int) -> list[int]:
     """Write the baselines of the run as candidates; returns chunk numbers as :func:`propose`."""
+    from evoptim.optim.baselines import BASELINES
+
     opened = open_store(store)
     config = read_config(opened, run)
     candidates = tuple(
@@ -42,7 +46,7 @@ def propose_baselines(store: str, run: str, candidates_per_task: int) -> list[in
         for index, name in enumerate(config.baselines)
     )
     _write(opened, run, Stage.baselines(), config, candidates)
-    return _chunks(opened, run, Stage.baselines(), candidates_per_task)
+    return chunk_numbers(len(candidates), candidates_per_task)
 
 
 def _candidates(
@@ -76,12 +80,4 @@ def _write(
     store: Store, run: str, stage: Stage, config: RunConfig, candidates: tuple[Candidate, ...]
 ) -> None:
     protocol = stage_protocol(config, stage).content_id()
-    proposed = Candidates(protocol=protocol, candidates=candidates)
-    # The parts come first: where there is the whole, everything is proposed.
-    write_parts(store, run, stage, proposed)
-    save(store, candidates_key(run, stage), proposed)
-
-
-def _chunks(store: Store, run: str, stage: Stage, candidates_per_task: int) -> list[int]:
-    candidates = read_candidates(store, run, stage).candidates
-    return chunk_numbers(len(candidates), candidates_per_task)
+    write_candidates(store, run, stage, Candidates(protocol=protocol, candidates=candidates))

@@ -9,8 +9,9 @@ from evoptim.analysis import StageResult
 from evoptim.config import Protocol, RunConfig, Value
 from evoptim.errors import InputError
 from evoptim.evolution import generations_without_improvement
-from evoptim.records import Candidate, Candidates, Evaluation, Population, Score
-from evoptim.store import MissingObjectError, Stage, Store, load, read_many
+from evoptim.records import Candidate, Candidates, Population, Score
+from evoptim.steps.scores import scores_here, scores_of
+from evoptim.store import MissingObjectError, Stage, Store, load
 from evoptim.store.layout import (
     candidates_key,
     config_key,
@@ -126,27 +127,17 @@ def read_scores(
 ) -> dict[int, Score]:
     """What the evaluations that there are say of a stage's candidates, by candidate index."""
     # One listing costs less than asking for every object.
-    there = frozenset(store.list(evaluations_prefix(run, stage)))
-    return _scores(store, run, stage, candidates, there, lambda: None)
+    found = _found(run, stage, candidates, frozenset(store.list(evaluations_prefix(run, stage))))
+    return dict(zip(found.values(), scores_of(store, list(found)), strict=True))
 
 
-def _scores(
-    store: Store,
-    run: str,
-    stage: Stage,
-    candidates: Sequence[Candidate],
-    there: frozenset[str],
-    on_read: Callable[[], None],
-) -> dict[int, Score]:
+def _found(
+    run: str, stage: Stage, candidates: Sequence[Candidate], there: frozenset[str]
+) -> dict[str, int]:
+    """The keys of a stage's evaluations that are there, each with the index of its candidate."""
     # Of a listing only what is asked for counts: it may hold files that are not ours.
     keys = {evaluation_key(run, stage, each.index): each.index for each in candidates}
-    found = [key for key in keys if key in there]
-    scores = {}
-    read = read_many(lambda key: Score.of(load(store, key, Evaluation)), found)
-    for key, score in zip(found, read, strict=True):
-        scores[keys[key]] = score
-        on_read()
-    return scores
+    return {key: index for key, index in keys.items() if key in there}
 
 
 OnRead = Callable[[int, int], None]
@@ -176,7 +167,11 @@ def read_stages(
     results = []
     for stage in proposed:
         candidates = read_candidates(store, run, stage)
-        scores = _scores(store, run, stage, candidates.candidates, there, count)
+        found = _found(run, stage, candidates.candidates, there)
+        scores: dict[int, Score] = {}
+        for index, score in zip(found.values(), scores_here(store, list(found)), strict=True):
+            scores[index] = score
+            count()
         results.append(
             StageResult(
                 generation=stage.number or 0,

@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import torch
-
 from evoptim.analysis import (
     LEADERS,
     Images,
@@ -31,7 +29,6 @@ from evoptim.store.layout import (
     population_key,
     report_key,
 )
-from evoptim.tasks import ConvNet, load_task
 
 if TYPE_CHECKING:
     from evoptim.report import ReportInputs
@@ -192,6 +189,10 @@ def _populations(store: Store, run: str, config: RunConfig) -> tuple[Population,
 
 
 def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
+    import torch
+
+    from evoptim.tasks import ConvNet, load_task
+
     try:
         split = load_task(config.protocol.task)
     except InputError:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evoptim.config import Screens, TrialSpec
 from evoptim.genome import Genome
 from evoptim.records import Candidate
-from evoptim.training import Screen, Screened
-from evoptim.trial import load_digits, trial
+
+if TYPE_CHECKING:
+    # Every step imports this module, and few of them train.
+    from evoptim.training import Screen, Screened
 
 
 def screen_of(candidate: Candidate, screens: Screens) -> Screen | None:
@@ -31,10 +33,15 @@ def prepare(screens: Screens) -> None:
         InputError: something is not installed.
     """
     if screens.trial is not None:
+        from evoptim.trial import load_digits
+
         load_digits()
 
 
 def _try(gene: Mapping[str, Any], spec: TrialSpec) -> Screened:
+    from evoptim.training import Screened
+    from evoptim.trial import trial
+
     began = time.thread_time()
     result = trial(Genome.from_json(gene), spec)
     return Screened(

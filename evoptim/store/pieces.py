@@ -85,6 +85,34 @@ def parse_pieces(data: bytes, model: type[Model]) -> Model | None:
         return None
 
 
+def cut_list(data: bytes, name: str, size: int) -> list[bytes]:
+    """Canonical JSON of a value, cut into that of values with so many items of a list at most.
+
+    Args:
+        data: What :func:`json_pieces` wrote, with names sorted.
+        name: A field of the value, a tuple of models that is not empty.
+        size: Items of each but the last.
+    """
+    begin = data.index(marker := f'\n "{name}": '.encode() + _OPEN) + len(marker)
+    end = data.index(_LIST_END, begin)
+    ends = [
+        at + len(_ITEM_END) for at in _occurrences(data, _ITEM_END, begin, end + len(_LIST_END))
+    ]
+    last = ends[size - 1 :: size]
+    if last[-1:] != ends[-1:]:
+        last.append(ends[-1])
+    # Between two items stand a comma and a newline.
+    first = [begin, *(at + 2 for at in last[:-1])]
+    head, tail = data[:begin], data[end:]
+    return [head + data[one:two] + tail for one, two in zip(first, last, strict=True)]
+
+
+def _occurrences(data: bytes, what: bytes, begin: int, end: int) -> Iterator[int]:
+    while (begin := data.find(what, begin, end)) >= 0:
+        yield begin
+        begin += len(what)
+
+
 def _items(data: bytes, begin: int, model: type[BaseModel]) -> tuple[list[BaseModel], int]:
     """The items of a list, and where it ends; raises ValueError where one is not as it should."""
     items = []

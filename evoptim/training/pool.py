@@ -7,9 +7,7 @@ share nothing, so that the results have the same bits as without a pool.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from multiprocessing.process import BaseProcess
 
 from evoptim.config import Protocol, TaskSpec
 from evoptim.errors import InfrastructureError
+from evoptim.orphan import end_with_parent
 from evoptim.records import Cost, Evaluation, Outcome
 from evoptim.tasks import Split, load_task
 from evoptim.training.evaluate import evaluate, versions
@@ -204,7 +203,7 @@ def _serve(pipe: Connection, device: Device) -> None:
     """A worker's life: one job after the other until the parent hangs up."""
     # Ctrl-C reaches all processes of a terminal; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=die_with_parent, daemon=True).start()
+    end_with_parent()
     splits = _Splits()
     while True:
         try:
@@ -216,11 +215,3 @@ def _serve(pipe: Connection, device: Device) -> None:
         except Exception as error:
             result = f"{type(error).__name__}: {error}"
         pipe.send(result)
-
-
-def die_with_parent() -> None:
-    """End even in the middle of an evaluation when the parent was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)

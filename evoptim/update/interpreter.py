@@ -78,16 +78,18 @@ def update_direction(
     values = [operand.value(signals) for operand in program.operands]
     site = _Site(state, count, dims, draw)
     for node, instruction in enumerate(program.instructions):
-        inputs = [
-            values[at] if decay is None else values[at] * decays[decay]
-            for at, decay in zip(instruction.inputs, instruction.decays, strict=True)
-        ]
-        operator = instruction.operator
+        operator, places, factors = instruction.operator, instruction.inputs, instruction.decays
+        first = values[places[0]]
+        if factors[0] is not None:
+            first = first * decays[factors[0]]
         if isinstance(operator, UnaryOperator):
             site.node = node
-            values.append(operator.apply(inputs[0], site))
-        else:
-            values.append(operator.apply(inputs[0], inputs[1]))
+            values.append(operator.apply(first, site))
+            continue
+        second = values[places[1]]
+        if factors[1] is not None:
+            second = second * decays[factors[1]]
+        values.append(operator.apply(first, second))
     return values[-1]
 
 

@@ -67,11 +67,13 @@ class Traced:
     def __torch_function__(
         cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Traced:
-        first = next(each for each in args if isinstance(each, Traced))
-        row = _FUNCTIONS.get(function)
-        if row is None:
+        name = getattr(function, "__name__", "")
+        # torch.tanh(x) is x.tanh().
+        method = _FUNCTIONS.get(function) or getattr(cls, name.removeprefix("special_"), None)
+        if method is None:
             raise TypeError(f"no elementary operation for {function}")
-        return row(first.graph, *args, **(kwargs or {}))
+        traced: Traced = method(*args, **(kwargs or {}))
+        return traced
 
     def _unary(self, name: OperationName) -> Traced:
         return self.graph.record(name, self)
@@ -128,6 +130,33 @@ class Traced:
     def log(self) -> Traced:
         return self._unary("log")
 
+    def sigmoid(self) -> Traced:
+        return self._unary("sigmoid")
+
+    def erf(self) -> Traced:
+        return self._unary("erf")
+
+    def erfc(self) -> Traced:
+        return self._unary("erfc")
+
+    def asinh(self) -> Traced:
+        return self._unary("asinh")
+
+    def tanh(self) -> Traced:
+        return self._unary("tanh")
+
+    def atan(self) -> Traced:
+        return self._unary("atan")
+
+    def i1e(self) -> Traced:
+        return self._unary("i1e")
+
+    def maximum(self, other: Traced) -> Traced:
+        return self._binary("maximum", other)
+
+    def minimum(self, other: Traced) -> Traced:
+        return self._binary("minimum", other)
+
     def square(self) -> Traced:
         return self * self
 
@@ -139,9 +168,22 @@ class Traced:
             power = power * self
         return power
 
-    def clamp(self, min: float | None = None, max: float | None = None) -> Traced:
-        low = self if min is None else self._scalar("clamp_min", min)
-        return low if max is None else low._scalar("clamp_max", max)
+    def clamp(self, min: Traced | float | None = None, max: Traced | float | None = None) -> Traced:
+        low = self._bounded("maximum", "clamp_min", min)
+        return low._bounded("minimum", "clamp_max", max)
+
+    def _bounded(
+        self, binary: OperationName, scalar: OperationName, bound: Traced | float | None
+    ) -> Traced:
+        if bound is None:
+            return self
+        if isinstance(bound, Traced):
+            return self._binary(binary, bound)
+        return self._scalar(scalar, bound)
+
+    def where(self, mask: _Mask, other: float) -> Traced:
+        assert other == 0.0
+        return self.graph.record("drop", self, scalar=mask.probability, source=str(mask.node))
 
     def sum(self, dims: object = None, keepdim: bool = False) -> Traced:  # noqa: ARG002
         return self._unary("sum")
@@ -169,40 +211,11 @@ def _number(value: float | Scalar | Tensor) -> float | Scalar:
     return value if isinstance(value, Scalar) else float(value)
 
 
-def _named(name: OperationName) -> Callable[..., Traced]:
-    return lambda graph, *inputs: graph.record(name, *inputs)
+def _full(like: Traced, value: float) -> Traced:
+    return like.graph.record("full", scalar=value)
 
 
-def _where(graph: Graph, mask: _Mask, x: Traced, other: float) -> Traced:
-    assert other == 0.0
-    return graph.record("drop", x, scalar=mask.probability, source=str(mask.node))
-
-
-def _clamp(graph: Graph, x: Traced, low: Traced, high: Traced) -> Traced:
-    return graph.record("minimum", graph.record("maximum", x, low), high)
-
-
-_FUNCTIONS: dict[Any, Callable[..., Traced]] = {
-    torch.ones_like: lambda graph, like: graph.record("full", scalar=1.0),  # noqa: ARG005
-    torch.full_like: lambda graph, like, value: graph.record("full", scalar=value),  # noqa: ARG005
-    torch.neg: _named("neg"),
-    torch.exp: _named("exp"),
-    torch.abs: _named("abs"),
-    torch.sigmoid: _named("sigmoid"),
-    torch.erf: _named("erf"),
-    torch.erfc: _named("erfc"),
-    torch.asinh: _named("asinh"),
-    torch.tanh: _named("tanh"),
-    torch.atan: _named("atan"),
-    torch.special.i1e: _named("i1e"),
-    torch.add: _named("add"),
-    torch.sub: _named("sub"),
-    torch.mul: _named("mul"),
-    torch.maximum: _named("maximum"),
-    torch.minimum: _named("minimum"),
-    torch.clamp: _clamp,
-    torch.where: _where,
-}
+_FUNCTIONS: dict[Any, Callable[..., Traced]] = {torch.full_like: _full}
 
 
 class Count:
@@ -259,8 +272,6 @@ class _Uniform:
 class _Mask:
     node: int
     probability: float
-
-    __torch_function__ = Traced.__torch_function__
 
 
 def traced_uniform(node: int, like: object) -> Tensor:  # noqa: ARG001

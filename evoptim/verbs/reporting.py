@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from evoptim.report import render
 from evoptim.steps.reading import OnRead
 from evoptim.steps.report import read_inputs
 from evoptim.store import open_store
@@ -26,4 +25,6 @@ def make_report(run: str, store: str = DEFAULT_STORE, *, on_read: OnRead | None 
     page = report_key(run, "index.html")
     if opened.exists(page):
         return opened.get(page).decode()
+    from evoptim.report import render
+
     return render(read_inputs(opened, run, on_read))

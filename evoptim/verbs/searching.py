@@ -135,7 +135,7 @@ def _run_pipeline(
     sandbox: Sandbox | None,
     on_status: Callable[[Status], None] | None,
 ) -> None:
-    from components import DEFAULT_IMAGE
+    from evoptim.container_image import DEFAULT_IMAGE
     from pipelines import compile_search, run_local
 
     arguments = {

@@ -94,6 +94,20 @@ def test_results_rank_and_are_the_archive_for_programs(finished: Finished) -> No
     assert f"{PLANNED - 2 - 2} more" in few
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evoptim-store/runs/{run}"],
+        ["evoptim-store/runs/{run}/", "--run", "{run}"],
+        ["evoptim-store", "--run", "{run}"],
+    ],
+)
+def test_a_run_is_named_by_its_place_too(finished: Finished, words: list[str]) -> None:
+    given = [word.format(run=RUN) for word in words]
+    named = output(here("results", "--run", RUN, "--json", cwd=finished.folder))
+    assert output(here("results", *given, "--json", cwd=finished.folder)) == named
+
+
 def test_results_and_report_of_an_unfinished_run_show_what_there_is(
     finished: Finished, tmp_path: Path
 ) -> None:
@@ -185,6 +199,7 @@ REFUSED = {
     "a report of an unknown run": (["report", "--run", "other"], "'other'", "evoptim search"),
     "a run that is a path": (["results", "--run", "../../etc"], "../../etc", "run name"),
     "no run": (["results"], "--run", "results --help"),
+    "two runs": (["results", f"evoptim-store/runs/{RUN}", "--run", "other"], "'other'", "give one"),
     "no rows": (["results", "--run", RUN, "--top", "0"], "--top", "results --help"),
     "a generation that is not there": (
         ["step", "select", "--run", RUN, "--generation", "7"],

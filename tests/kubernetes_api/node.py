@@ -7,6 +7,7 @@ system of this machine.
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -45,6 +47,7 @@ class Node:
         self.folder = folder
         self.kubeconfig = kubeconfig
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.readers: dict[str, threading.Thread] = {}
         self.bin = folder / "bin"
         self.bin.mkdir()
         self.socket = folder / "s"
@@ -56,6 +59,7 @@ class Node:
                 env={**_plain_environment(), "PYTHONPATH": str(ROOT)},
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
 
     def _program(self, name: str, line: str) -> None:
@@ -66,7 +70,7 @@ class Node:
     def stop(self) -> None:
         """End everything."""
         for process in [*self.processes.values(), self.server]:
-            process.kill()
+            _kill(process)
             process.wait()
 
     def run(self, space: Objects, pod: Object) -> None:
@@ -89,8 +93,11 @@ class Node:
         self._tell(space, pod, phase="Running", conditions=ready, state={"running": running})
         starved = container["command"] == ["evoptim"] and _mebibytes(container) < ENOUGH_MEMORY
         if starved:
-            process.kill()
+            _kill(process)
         late = self._wait(process, pod)
+        if uid in self.readers:
+            # What it printed last is its result.
+            self.readers.pop(uid).join(10.0)
         code = process.returncode
         code = 128 - code if code < 0 else code
         reason = "OOMKilled" if starved else ("Error" if code else "Completed")
@@ -145,9 +152,13 @@ class Node:
                 stdout=subprocess.PIPE if alone else log,
                 stderr=log,
                 cwd=place,
+                start_new_session=True,
             )
         if alone:
-            _in_thread(_split, process, place)
+            reader = self.readers[pod["metadata"]["uid"]] = threading.Thread(
+                target=_split, args=(process, place), daemon=True
+            )
+            reader.start()
         return process
 
     def _wait(self, process: subprocess.Popen[bytes], pod: Object) -> bool:
@@ -155,7 +166,7 @@ class Node:
         try:
             process.wait(pod["spec"].get("activeDeadlineSeconds"))
         except subprocess.TimeoutExpired:
-            process.kill()
+            _kill(process)
             process.wait()
             return True
         return False
@@ -167,7 +178,7 @@ class Node:
         while pod["status"]["phase"] not in ("Succeeded", "Failed"):
             process = self.processes.get(pod["metadata"]["uid"])
             if process is not None and time.monotonic() >= deadline:
-                process.kill()
+                _kill(process)
             # The first process of a container gets no signal that it does not wait for.
             elif process and not told and prefork.catches(process.pid, signal.SIGTERM):
                 process.send_signal(signal.SIGTERM)
@@ -224,28 +235,18 @@ class Node:
     def _tell(self, space: Objects, pod: Object, state: Object | None = None, **told: Any) -> None:
         """Write a pod's status."""
         with space.changed:
-            before = {key: pod["status"].get(key) for key in told}
-            status = pod["status"]
+            status, before = pod["status"], copy.deepcopy(pod["status"])
             if state is not None:
                 (container,) = pod["spec"]["containers"]
-                statuses = [{"name": container["name"], "state": state, "image": IMAGE}]
-                if status.get("containerStatuses") != statuses:
-                    before["state"] = None
-                    status["containerStatuses"] = statuses
-                    told["state"] = state
-            if before == told:
-                return
-            told.pop("state", None)
-            # The API server may have added a condition in between.
-            others = status.get("conditions") or []
-            status.update(told)
+                status["containerStatuses"] = [{"name": container["name"], "state": state}]
             if "conditions" in told:
+                # The API server may have added one in between.
                 new = {each["type"] for each in told["conditions"]}
-                status["conditions"] = [
-                    *told["conditions"],
-                    *(each for each in others if each["type"] not in new),
-                ]
-            space.note("pods", "MODIFIED", pod)
+                others = [each for each in status.get("conditions", ()) if each["type"] not in new]
+                told["conditions"] = [*told["conditions"], *others]
+            status.update(told)
+            if status != before:
+                space.note("pods", "MODIFIED", pod)
 
 
 def condition(kind: str, reason: str = "", message: str = "") -> Object:
@@ -279,17 +280,24 @@ def _plain_environment() -> dict[str, str]:
     }
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those that it started: with its first process goes a container."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def _split(process: subprocess.Popen[bytes], place: Path) -> None:
     assert process.stdout is not None
-    with (place / "log").open("ab") as log, (place / "output").open("wb") as output:
-        for line in process.stdout:
+    with (
+        process.stdout as lines,
+        (place / "log").open("ab") as log,
+        (place / "output").open("wb") as output,
+    ):
+        for line in lines:
             for file in (output, log):
                 file.write(line)
                 file.flush()
-
-
-def _in_thread(action: Callable[..., None], *arguments: Any) -> None:
-    threading.Thread(target=action, args=arguments, daemon=True).start()
 
 
 def _has_tag(image: str) -> bool:

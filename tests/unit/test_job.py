@@ -11,10 +11,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from kubernetes_api.scripted import failed_pod, pod
 
+from evoptim.config.run import MAX_CANDIDATES
 from evoptim.errors import InputError
 from evoptim.steps.chunks import CHUNKS_VARIABLE
 from evoptim.store import Stage
-from pipelines.job import MAX_NAME, SPEC_ANNOTATION, Work, allowed_failures, build_job, job_name
+from pipelines.job import (
+    MAX_COMPLETIONS,
+    MAX_NAME,
+    SPEC_ANNOTATION,
+    Work,
+    allowed_failures,
+    build_job,
+    job_name,
+)
 from pipelines.job_status import count_indices, pod_trouble, read_status, refusal, trouble
 from pipelines.profile import ClusterProfile
 from pipelines.profile_reading import read_profile
@@ -155,6 +164,10 @@ def test_kueue_takes_the_job_not_its_pods() -> None:
 def test_more_tasks_than_a_job_can_count_are_refused() -> None:
     with pytest.raises(InputError, match="at most 100000 tasks, got 100001: raise"):
         build_job(ClusterProfile(), WORK, range(100_001), 100_001)
+
+
+def test_a_job_can_count_the_largest_generation_that_a_search_may_have() -> None:
+    assert MAX_CANDIDATES <= MAX_COMPLETIONS
 
 
 def test_ten_thousand_tasks_make_no_larger_a_job() -> None:

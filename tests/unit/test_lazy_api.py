@@ -39,7 +39,14 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     ("code", "heavy"),
     [
         ("import evoptim", ("torch", "kfp", "boto3", "sklearn", "pydantic")),
-        ("from evoptim import search", ("kfp", "boto3", "sklearn")),
+        ("from evoptim import search", ("torch", "numpy", "kfp", "boto3", "sklearn")),
+        (
+            "import torch\n"
+            "from evoptim import EvolvedOptimizer\n"
+            "EvolvedOptimizer([torch.nn.Parameter(torch.ones(1))], 'None ~ id(g)', lr=0.1)",
+            ("torch._dynamo",),
+        ),
+        ("import evoptim.steps.reading", ("scipy", "boto3")),
     ],
 )
 def test_heavy_packages_wait_until_they_are_used(code: str, heavy: tuple[str, ...]) -> None:

@@ -7,11 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sample_run import evaluation
 
 from evoptim.config import preset
-from evoptim.errors import InfrastructureError
+from evoptim.errors import InfrastructureError, InputError
 from evoptim.evolution import OptimizerGene, propose_initial
-from evoptim.steps import processes
+from evoptim.steps import processes, scores
+from evoptim.store import MissingObjectError, Stage, open_store, save
+from evoptim.store.layout import evaluation_key
 
 
 def shifted(number: int, by: int) -> int:
@@ -75,3 +78,44 @@ def test_a_process_that_dies_is_the_machines_fault(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(processes, "cores", lambda: 2)
     with pytest.raises(InfrastructureError, match="lack of memory: run the same command again"):
         list(processes.in_order(fall, [3] * 120, "numbers"))
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> list[str]:
+    """Keys of a dozen evaluations in a store in this folder."""
+    store, stage = open_store(str(tmp_path)), Stage.generation(0)
+    keys = [evaluation_key("run", stage, index) for index in range(12)]
+    for index, key in enumerate(keys):
+        save(store, key, evaluation(f"{index:064x}", "protocol", 0.05 * index))
+    return keys
+
+
+def test_scores_read_in_batches_are_those_read_one_by_one(
+    tmp_path: Path, records: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path))
+    alone = list(scores.scores_of(store, records))
+    monkeypatch.setattr(scores, "_MANY", 10)
+    monkeypatch.setattr(scores, "_BATCH", 5)
+    monkeypatch.setattr(scores, "cores", lambda: 2)
+    monkeypatch.setattr(processes, "cores", lambda: 1)
+    assert list(scores.scores_of(store, records)) == alone
+    assert [each.fitness for each in alone] == [0.05 * index for index in range(12)]
+
+
+@pytest.mark.slow
+def test_a_record_that_a_process_cannot_read_is_named(
+    tmp_path: Path, records: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "_MANY", 10)
+    monkeypatch.setattr(scores, "_BATCH", 5)
+    for module in (scores, processes):
+        monkeypatch.setattr(module, "cores", lambda: 2)
+    store = open_store(str(tmp_path))
+    assert len(list(scores.scores_of(store, records))) == 12
+    (tmp_path / records[7]).write_text("{}")
+    with pytest.raises(InputError, match=records[7]):
+        list(scores.scores_of(store, records))
+    (tmp_path / records[7]).unlink()
+    with pytest.raises(MissingObjectError, match=records[7]):
+        list(scores.scores_of(store, records))

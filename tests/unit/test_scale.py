@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from evoptim.cache import CACHE_VARIABLE
 from evoptim.steps.reading import read_candidates
 from evoptim.store import Stage, open_store, save
 from evoptim.store.layout import config_key
+from evoptim.store.many import THREADS
 
 NOTHING = Steps(propose=0.0, select=0.0, watch=0.0, start=0.0, candidate=0.0)
-FREE = Cluster(pod=0.0, driver=0.0, pods_per_second=1e9, request=0.0, notice=0.0)
+FREE = Cluster(pod=0.0, driver=0.0, pods_per_second=inf, request=0.0, notice=0.0)
 STEPS = Steps(propose=100.0, select=200.0, watch=30.0, start=4.0, candidate=0.5)
-SLOW = Cluster(pod=10.0, driver=3.0, pods_per_second=1e9, request=0.0, notice=1.0)
+SLOW = Cluster(pod=10.0, driver=3.0, pods_per_second=inf, request=0.0, notice=1.0)
 
 
 def end(durations: list[float], workers: int, chunk: int, **more: float) -> float:
-    given = {"before": 0.0, "start": 0.0, "candidate": 0.0, "pods_per_second": 1e9} | more
+    nothing = {"before": 0.0, "start": 0.0, "candidate": 0.0, "notice": 0.0}
+    given = {**nothing, "burst": 0.0, "per_second": inf, **more}
     return evaluation_end(durations, workers, chunk, **given)
 
 
@@ -42,8 +45,25 @@ def test_every_pod_starts_and_every_candidate_is_stored() -> None:
     assert end([1.0] * 6, 1, 3, before=10.0, start=4.0, candidate=0.5) == 2 * (14.0 + 3 * 1.5)
 
 
+def test_the_end_of_a_pod_is_noticed_before_the_next_one_is_made() -> None:
+    assert end([1.0, 1.0], 1, 1, notice=3.0) == 2 * (1.0 + 3.0)
+
+
 def test_workers_wait_where_pods_are_made_slowly() -> None:
-    assert end([1.0] * 8, 8, 1, pods_per_second=2.0) == pytest.approx(7 * 0.5 + 1.0)
+    # 8 pods and an event for each; the last of 16 requests but the last event's is 7 s late.
+    assert end([100.0] * 8, 8, 1, burst=1.0, per_second=2.0) == pytest.approx(7.0 + 100.0)
+
+
+def test_a_burst_is_made_at_once() -> None:
+    # 60 pods and 25 events, of which 30 are free; their ends find requests saved up again.
+    assert end([100.0] * 60, 60, 1, burst=30.0, per_second=20.0) == pytest.approx(
+        100.0 + (60 + 25 - 30) / 20
+    )
+
+
+def test_ends_that_come_all_at_once_are_counted_one_after_another() -> None:
+    # 20 pods and their events are made at once, and end at once.
+    assert end([9.0] * 20, 20, 1, burst=40.0, per_second=1.0) == pytest.approx(9.0 + 20 - 9)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +83,21 @@ def test_pods_that_come_one_after_another_add_up(engine: Any, expected: float) -
     assert makespan([1.0] * 4, 2, 2, engine, STEPS, SLOW) == pytest.approx(expected)
 
 
-def test_requests_cost_time_where_they_are_made() -> None:
-    cluster = replace(FREE, request=1.0)
-    asked = Requests(propose=1, select=10, watch=100, start=1_000, candidate=10_000)
+def test_requests_cost_time_where_they_are_waited_for() -> None:
+    cluster = replace(FREE, request=16.0)
+    asked = Requests(
+        propose=(1, 0), select=(0, 10), watch=(100, 0), start=(1_000, 0), start_each=10_000
+    )
     took = makespan([0.0] * 6, 1, 3, "argo job", NOTHING, cluster, asked)
-    assert took == 1 + 10 + 100 + 2 * 1_000 + 6 * 10_000
+    assert THREADS == 16
+    assert took == 16 * (1 + 100 + 2 * 1_000) + 10 + 6 * 10_000
+
+
+def test_requests_take_the_time_of_their_core_even_in_threads() -> None:
+    steps = replace(NOTHING, request=1.0, cores=5)
+    asked = Requests(select=(0, 10), start_each=100, candidate=1_000)
+    took = makespan([0.0] * 6, 1, 3, "argo job", steps, FREE, asked)
+    assert took == 10 / 5 + 6 * (100 + 1_000)
 
 
 def test_chunks_give_every_worker_as_many_pods() -> None:
@@ -92,11 +122,14 @@ def test_the_benchmark_measures_real_steps(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     records = scale.real_records(tmp_path / "records")
     config = scale.search_config(10)
-    found = scale.measure_steps(tmp_path / "ten", config, records)
+    begin = scale.measure_begin()
+    assert begin.draw > begin.read > 0.05
+    assert 1e-5 < scale.measure_request(records) < 0.1
+    found = scale.measure_steps(tmp_path / "ten", config, records, begin)
     for cost in (*found.propose, *found.select, found.watch):
         assert cost.own > 0.1
-        assert cost.shared == 0.0
-        assert cost.memory > 2**25
+        assert (cost.beside, cost.shared, cost.begin) == (0.0, 0.0, 0.0)
+        assert cost.memory > 2**24
     assert found.mutants == 9
     start, candidate = scale.measure_evaluate(tmp_path / "evaluate", 1)
     assert start > candidate >= 0.0
@@ -125,7 +158,11 @@ def test_a_step_of_ten_candidates_is_run_as_in_a_container_and_measured(tmp_path
 
 
 def test_cores_share_the_work_of_processes_alone() -> None:
-    assert scale.Cost(own=3.0, shared=40.0, memory=0).seconds(cores=8) == 8.0
+    cost = scale.Cost(own=3.0, memory=0, beside=4.0, shared=36.0, begin=2.0)
+    assert cost.seconds(cores=8) == cost.seconds(cores=64) == 3.0 + 2.0 + 5.0
+    # What the first process does beside them it does on one core.
+    assert replace(cost, beside=20.0).seconds(cores=8) == 3.0 + 20.0
+    assert scale.Cost(own=3.0, memory=0).seconds(cores=8) == 3.0
 
 
 def test_the_benchmark_prints_what_the_preflight_counts() -> None:

@@ -37,9 +37,7 @@ def without_training(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not jobs, f"trained again: {jobs}"
         return []
 
-    # By the module's name: the package's attribute of that name is the step itself.
-    module = importlib.import_module("evoptim.steps.evaluate")
-    monkeypatch.setattr(module, "evaluate_many", refuse)
+    monkeypatch.setattr("evoptim.training.evaluate_many", refuse)
 
 
 def read(store: Path, name: str, run: str = "tiny") -> bytes:
@@ -275,6 +273,7 @@ def test_what_any_earlier_generation_proposed_counts_as_seen(
     # Real mutants rarely come back to an old genome, so that what is handed over is looked at.
     store = Path(shutil.copytree(two_protocols[0], tmp_path / "store"))
     (store / "runs/tiny/generations/002/candidates.json").unlink()
+    # By the module's name: the package's attribute of that name is the step itself.
     module = importlib.import_module("evoptim.steps.propose")
     handed: list[set[str]] = []
 
