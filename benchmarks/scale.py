@@ -132,7 +132,8 @@ def run_step(store: Path, *arguments: str, begin: float = 0.0) -> Cost:
                 break
             used, held = looked
             before, own = own, used.pop(process.pid)
-            beside += (own - before) if used else 0.0
+            # One of them is multiprocessing's own, which stays to the end and does next to nothing.
+            beside += (own - before) if len(used) > 1 else 0.0
             others |= used
             memory = max(memory, held)
             time.sleep(0.02)
@@ -141,7 +142,6 @@ def run_step(store: Path, *arguments: str, begin: float = 0.0) -> Cost:
         started.returncode = os.waitstatus_to_exitcode(status)
     if status:
         raise subprocess.CalledProcessError(started.returncode, command)
-    # Beside its workers multiprocessing starts a process that does next to nothing.
     starts = begin * (len(others) - 1) if others else 0.0
     total = whole.ru_utime + whole.ru_stime
     return Cost(
