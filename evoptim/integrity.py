@@ -100,7 +100,7 @@ def check_integrity(genome: Genome | str, seed: int = 0) -> IntegrityResult:
     state: dict[str, Tensor] = {}
     decays = _decays(program)
     rates = sphere.rates[program.sign]
-    draw = _uniform(seed)
+    draw = uniform_source(seed)
     with torch.inference_mode():
         for step in range(STEPS - 1):
             gradient = torch.add(sphere.slope, weight, alpha=2.0)
@@ -117,7 +117,8 @@ def check_integrity(genome: Genome | str, seed: int = 0) -> IntegrityResult:
     return IntegrityResult(False, 1, None, None, rows)
 
 
-def _uniform(seed: int) -> Uniform:
+def uniform_source(seed: int) -> Uniform:
+    """Random numbers of which each node has a generator of its own, addressed by ``seed``."""
     generators: dict[int, torch.Generator] = {}
 
     def draw(node: int, like: Tensor) -> Tensor:

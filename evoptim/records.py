@@ -22,6 +22,7 @@ class Outcome(str, Enum):
 
     TRAINED = "trained"
     DIVERGED = "diverged"
+    REFUSED = "refused"
     UNTRAINABLE = "untrainable"
     COLLAPSED = "collapsed"
     TIMED_OUT = "timed-out"
@@ -50,6 +51,10 @@ _CAUSES: dict[Outcome, tuple[str, str]] = {
         "The loss became NaN or infinite at every rate of the sweep, or before the full training "
         "completed an epoch.",
         "Add smaller rates to the sweep, or bound the update with a clipping operator.",
+    ),
+    Outcome.REFUSED: (
+        "A screen predicted that the candidate would fail, so that it was not trained.",
+        "Lower the screen's threshold, or switch it off with --set screens.trial=null.",
     ),
     Outcome.UNTRAINABLE: (
         "No rate of the sweep reached the minimum training accuracy.",
@@ -132,6 +137,8 @@ class Cost(Value):
 
     seconds: float
     device: str
+    screening: float = 0.0
+    """Core-seconds that the run's screens took, apart from ``seconds``."""
 
 
 class Evaluation(Value):
@@ -155,7 +162,7 @@ class Evaluation(Value):
     steps: int
     """Optimizer steps of all probes and trainings together."""
     message: str | None = None
-    """What was raised, for an errored evaluation."""
+    """What an errored evaluation raised, or what the screen of a refused one measured."""
     versions: dict[str, str]
     """Versions of evoptim, torch and Python that computed it."""
     cost: Cost
@@ -191,6 +198,7 @@ class Score:
     """Packages and their versions."""
     seconds: float
     device: str
+    screening: float
 
     @staticmethod
     def of(evaluation: Evaluation) -> Score:
@@ -216,6 +224,7 @@ class Score:
             versions=_shared(tuple(evaluation.versions.items())),
             seconds=evaluation.cost.seconds,
             device=intern(evaluation.cost.device),
+            screening=evaluation.cost.screening,
         )
 
 

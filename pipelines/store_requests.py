@@ -1,7 +1,8 @@
 """How often a search asks its store, counted from its plan; on S3 each is one request.
 
 It is what the steps really do on a store that nothing is reused from, without retries: a test
-counts a whole search and compares.
+counts a whole search and compares. Whom a screen will refuse is not known before: each refusal
+takes two requests less, since it is not written for all runs.
 """
 
 import math

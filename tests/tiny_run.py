@@ -17,6 +17,7 @@ SETTINGS: dict[str, Any] = {
     "search.children": 2,
     "search.generations": 1,
     "baselines": ["sgd", "adam"],
+    "screens.trial": None,
     "protocol.task": {"name": "digits", "train": 40, "validation": 50, "test": 20},
     "protocol.model.base_width": 1,
     "protocol.batch_size": 20,

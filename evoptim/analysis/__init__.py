@@ -18,6 +18,7 @@ from evoptim.analysis.outcomes import (
     outcomes_by_generation,
 )
 from evoptim.analysis.result import BASELINE_NAMES, Result
+from evoptim.analysis.screening import Screening, screening
 from evoptim.analysis.stage import Scored, StageResult
 from evoptim.analysis.summary import LEADERS, Images, Summary, summarise
 from evoptim.analysis.verdict import Verdict, compare
@@ -32,6 +33,7 @@ __all__ = [
     "OutcomeCount",
     "Result",
     "Scored",
+    "Screening",
     "SearchCost",
     "Spread",
     "StageResult",
@@ -48,6 +50,7 @@ __all__ = [
     "leaders",
     "outcomes_by_generation",
     "pooled_spread",
+    "screening",
     "search_cost",
     "standard_error",
     "summarise",

@@ -20,7 +20,8 @@ class SearchCost(Value):
     steps: int
     """Optimizer steps of all probes and trainings together."""
     core_seconds: float
-    """Time that evaluations took when they were computed, one core (or device) each."""
+    """Time that evaluations took when they were computed, one core (or device) each; that of the
+    run's screens is included."""
     devices: tuple[str, ...]
     """Where they were computed, sorted."""
     reused: int | None
@@ -47,7 +48,7 @@ def search_cost(stages: Iterable[StageResult], reused: int | None = None) -> Sea
         evaluations=len(once),
         missing=missing,
         steps=sum(record.steps for record in records),
-        core_seconds=math.fsum(record.seconds for record in records),
+        core_seconds=math.fsum(record.seconds + record.screening for record in records),
         devices=tuple(sorted({record.device for record in records})),
         reused=reused,
     )

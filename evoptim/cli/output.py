@@ -114,12 +114,25 @@ def print_summary(result: SearchResult) -> None:
         f"{summary.candidates} optimizers evolved, {summary.scored} of them trained; "
         f"{cost.steps:,} optimizer steps in {cost.core_seconds:,.0f} core-seconds."
     )
+    screened = summary.screening
+    if screened.refused or screened.seconds:
+        screen.print(
+            f"The trial refused {screened.refused} evaluations before training, in "
+            f"{screened.seconds:,.0f} core-seconds{_saved(screened.saved_seconds)}."
+        )
     if summary.champion is None:
         screen.print("No candidate could be trained: the report says why.")
     screen.print(
         "Chosen by validation accuracy; test accuracy took no part. The report has intervals."
     )
     screen.print(f"Report: {result.report}", soft_wrap=True)
+
+
+def _saved(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    verb = "saved" if seconds >= 0 else "cost"
+    return f", and {verb} some {abs(seconds):,.0f} on balance, at the mean cost of a failed one"
 
 
 def _comparison(summary: Summary) -> Table:

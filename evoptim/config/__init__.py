@@ -17,6 +17,7 @@ from evoptim.config.protocol import (
     TaskSpec,
 )
 from evoptim.config.run import BaselineName, RunConfig, SearchSpec
+from evoptim.config.screens import Screens, TrialSpec
 from evoptim.config.value import Value
 
 __all__ = [
@@ -32,9 +33,11 @@ __all__ = [
     "RunConfig",
     "SamplingProbabilities",
     "ScheduleSpec",
+    "Screens",
     "SearchSpec",
     "Sweep",
     "TaskSpec",
+    "TrialSpec",
     "Value",
     "preset",
 ]

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from evoptim.config.probabilities import MutationProbabilities, SamplingProbabilities
 from evoptim.config.protocol import Count, Fraction, Protocol, Seed, distinct
+from evoptim.config.screens import Screens
 from evoptim.config.value import Value
 
 BaselineName = Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"]
@@ -71,6 +72,8 @@ class RunConfig(Value):
         "adamw",
     )
     """Optimizers of torch that are trained under ``protocol``, with the same LR sweep."""
+    screens: Screens = Screens()
+    """What decides that a genome is not worth its training; baselines are always trained."""
     max_missing_fraction: Fraction = 0.0
     """Share of a generation's evaluations that selection may miss (lost machines) before it
     refuses to go on; a missing evaluation counts as failed."""

@@ -3,13 +3,20 @@
 from evoptim.evolution.gene import Gene
 from evoptim.evolution.optimizer_gene import OptimizerGene
 from evoptim.evolution.propose import propose_children, propose_initial
-from evoptim.evolution.select import check_complete, merit, select_children, select_initial
+from evoptim.evolution.select import (
+    check_complete,
+    check_screens,
+    merit,
+    select_children,
+    select_initial,
+)
 from evoptim.evolution.stagnation import generations_without_improvement
 
 __all__ = [
     "Gene",
     "OptimizerGene",
     "check_complete",
+    "check_screens",
     "generations_without_improvement",
     "merit",
     "propose_children",

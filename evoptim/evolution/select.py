@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from evoptim.errors import InfrastructureError
-from evoptim.records import Candidate, Evaluation, Particle, Population, Score
+from evoptim.errors import InfrastructureError, InputError
+from evoptim.records import Candidate, Evaluation, Outcome, Particle, Population, Score
 
 Evaluations = Mapping[int, Evaluation | Score]
 """By candidate index; a missing one counts as failed."""
@@ -41,6 +41,21 @@ def check_complete(
             f"({', '.join(map(str, missing[:10]))}{', …' if len(missing) > 10 else ''}), "
             f"max_missing_fraction = {max_missing_fraction} is exceeded: "
             "run the same command again to compute them"
+        )
+
+
+def check_screens(candidates: Sequence[Candidate], evaluations: Evaluations) -> None:
+    """Refuse to go on from a first generation of which a screen has let nothing through.
+
+    Raises:
+        InputError: every evaluation that there is ended as refused.
+    """
+    found = [evaluations[each.index] for each in candidates if each.index in evaluations]
+    if found and all(each.outcome is Outcome.REFUSED for each in found):
+        raise InputError(
+            f"the trial, a screen, refused all {len(found)} candidates of generation 0, so that "
+            "there is nothing to select: start another run (--run) with the screen switched off, "
+            "--set screens.trial=null, or with a lower screens.trial.threshold"
         )
 
 

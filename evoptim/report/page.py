@@ -20,6 +20,7 @@ from evoptim.analysis import (
     leaders,
     outcomes_by_generation,
 )
+from evoptim.records import Outcome
 from evoptim.report import wording
 from evoptim.report.candidates import candidate_table, shortened
 from evoptim.report.figures import (
@@ -155,7 +156,9 @@ def _errors(inputs: ReportInputs) -> list[tuple[str, str]]:
         (scored.candidate.formula, scored.score.message)
         for stage in inputs.stages
         for scored in stage
-        if scored.score is not None and scored.score.message is not None
+        if scored.score is not None
+        and scored.score.message is not None
+        and scored.outcome is Outcome.ERRORED
     )
     return list(islice(raised, MAX_ERRORS))
 

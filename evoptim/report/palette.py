@@ -84,6 +84,7 @@ OUTCOME_COLOURS: MappingProxyType[Outcome, str] = MappingProxyType(
         Outcome.TRAINED: "blue",
         Outcome.COLLAPSED: "sky",
         Outcome.DIVERGED: "vermillion",
+        Outcome.REFUSED: "ochre",
         Outcome.UNTRAINABLE: "orange",
         Outcome.TIMED_OUT: "rose",
         Outcome.ERRORED: "ink",

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from evoptim.config import Protocol, ScheduleSpec
+from evoptim.config import Protocol, ScheduleSpec, Screens
 from evoptim.errors import InputError
 from evoptim.genome import Genome
-from evoptim.records import Candidate, Evaluation
+from evoptim.records import Candidate, Evaluation, Outcome
 from evoptim.steps.parts import read_chunk
 from evoptim.steps.reading import read_config, stage_protocol
+from evoptim.steps.screens import prepare, screen_of
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
 from evoptim.store.many import read_many
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-    from evoptim.training import MakeOptimizer
+    from evoptim.training import MakeOptimizer, Screen
 
 WORKERS_VARIABLE = "EVOPTIM_WORKERS"
 """Environment variable: trainings at a time within one step. It changes no result."""
@@ -48,25 +50,38 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
     config = read_config(store, run)
     protocol = stage_protocol(config, stage)
     mine = read_chunk(store, run, config, stage, chunk, size)
-    there = read_many(lambda each: _reuse(store, run, stage, each, protocol), mine)
-    missing = [each for each, found in zip(mine, there, strict=True) if not found]
-    if missing:
-        _train(store, run, stage, missing, protocol)
+    asked = read_many(lambda each: _left(store, run, stage, each, protocol, config.screens), mine)
+    left = [each for each in asked if each is not None]
+    if any(each.screen is not None for each in left):
+        prepare(config.screens)
+    if left:
+        _train(store, run, stage, left, protocol)
 
 
-def _train(
-    store: Store, run: str, stage: Stage, missing: Sequence[Candidate], protocol: Protocol
-) -> None:
+@dataclass(frozen=True)
+class _Left:
+    """What is left to do for a candidate."""
+
+    candidate: Candidate
+    screen: Screen | None
+    known: Evaluation | None
+    """As another run has it: then only the screen is asked."""
+
+
+def _train(store: Store, run: str, stage: Stage, left: Sequence[_Left], protocol: Protocol) -> None:
     from evoptim.training import Job, evaluate_many
 
-    jobs = [Job(each.id, _optimizer(each), protocol) for each in missing]
+    jobs = [
+        Job(each.candidate.id, _optimizer(each.candidate), protocol, each.screen, each.known)
+        for each in left
+    ]
     # The next one trains while a record is on its way; a kill loses that record at most.
     with ThreadPoolExecutor(1) as writer:
         under_way: Future[None] | None = None
         for place, evaluation in evaluate_many(jobs, _workers()):
             if under_way is not None:
                 under_way.result()
-            candidate = missing[place]
+            candidate = left[place].candidate
             under_way = writer.submit(_keep, store, run, stage, candidate, protocol, evaluation)
             print(
                 f"{stage} {candidate.index}: {evaluation.outcome.value}, "
@@ -77,6 +92,39 @@ def _train(
             under_way.result()
 
 
+def _left(
+    store: Store,
+    run: str,
+    stage: Stage,
+    candidate: Candidate,
+    protocol: Protocol,
+    screens: Screens,
+) -> _Left | None:
+    """What is left to do for a candidate; None where the run has its evaluation.
+
+    Its screen is asked even if another run has trained it: whether it is refused must depend on
+    the run's configuration alone, not on what else is in the store.
+    """
+    key = evaluation_key(run, stage, candidate.index)
+    if store.exists(key):
+        return None
+    known = _shared(store, candidate, protocol)
+    screen = screen_of(candidate, screens)
+    if known is None or screen is not None:
+        return _Left(candidate, screen, known)
+    save(store, key, known)
+    return None
+
+
+def _shared(store: Store, candidate: Candidate, protocol: Protocol) -> Evaluation | None:
+    """The evaluation that the store holds already, from whichever run."""
+    key = shared_evaluation_key(candidate.id, protocol.content_id())
+    try:
+        return load(store, key, Evaluation)
+    except MissingObjectError:
+        return None
+
+
 def _keep(
     store: Store,
     run: str,
@@ -85,26 +133,25 @@ def _keep(
     protocol: Protocol,
     evaluation: Evaluation,
 ) -> None:
-    # The shared object comes first: whoever finds the run's finds the shared one too.
+    # A refusal is this run's own: others may have no such screen.
+    if evaluation.outcome is not Outcome.REFUSED:
+        evaluation = _share(store, candidate, protocol, evaluation)
+    save(store, evaluation_key(run, stage, candidate.index), evaluation)
+
+
+def _share(
+    store: Store, candidate: Candidate, protocol: Protocol, evaluation: Evaluation
+) -> Evaluation:
+    """Let other runs have it, or take theirs: the record that all runs share."""
     shared = shared_evaluation_key(candidate.id, protocol.content_id())
-    if save(store, shared, evaluation):
-        save(store, evaluation_key(run, stage, candidate.index), evaluation)
-    else:
-        # Another run was faster, and its record is the one that all runs share.
-        _reuse(store, run, stage, candidate, protocol)
+    if save(store, shared, _with_screening(evaluation, 0.0)):
+        return evaluation
+    return _with_screening(load(store, shared, Evaluation), evaluation.cost.screening)
 
 
-def _reuse(store: Store, run: str, stage: Stage, candidate: Candidate, protocol: Protocol) -> bool:
-    """Give the run the evaluation that the store holds already, from whichever run."""
-    key = evaluation_key(run, stage, candidate.index)
-    if store.exists(key):
-        return True
-    try:
-        found = load(store, shared_evaluation_key(candidate.id, protocol.content_id()), Evaluation)
-    except MissingObjectError:
-        return False
-    save(store, key, found)
-    return True
+def _with_screening(evaluation: Evaluation, seconds: float) -> Evaluation:
+    cost = evaluation.cost.model_copy(update={"screening": seconds})
+    return evaluation.model_copy(update={"cost": cost})
 
 
 def _optimizer(candidate: Candidate) -> MakeOptimizer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from evoptim.evolution import check_complete, select_children, select_initial
+from evoptim.evolution import check_complete, check_screens, select_children, select_initial
 from evoptim.steps.reading import (
     read_candidates,
     read_config,
@@ -19,7 +19,7 @@ def select(store: str, run: str, generation: int) -> None:
     """Write the population that ``generation`` leaves to the next one.
 
     Raises:
-        InputError: the run is unknown or not that far.
+        InputError: the run is unknown or not that far, or a screen refused all of generation 0.
         InfrastructureError: more evaluations are missing than the configuration allows.
     """
     opened = open_store(store)
@@ -33,6 +33,7 @@ def select(store: str, run: str, generation: int) -> None:
     check_complete(candidates, evaluations, config.max_missing_fraction)
     search = config.search
     if generation == 0:
+        check_screens(candidates, evaluations)
         population = select_initial(candidates, evaluations, search.particles)
     else:
         previous = read_population(opened, run, generation - 1)

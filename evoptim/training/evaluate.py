@@ -72,7 +72,7 @@ def evaluate(
         trainings=trainings,
         steps=meter.steps,
         message=message,
-        versions=_versions(),
+        versions=versions(),
         cost=Cost(seconds=meter.seconds, device=str(setting.device)),
     )
 
@@ -113,7 +113,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(known) / len(known)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What computes evaluations here: evoptim, Python and torch."""
     try:
         own = version("evoptim")
     except PackageNotFoundError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -17,10 +17,25 @@ from multiprocessing.process import BaseProcess
 from evoptim.config import Protocol, TaskSpec
 from evoptim.errors import InfrastructureError
 from evoptim.orphan import end_with_parent
-from evoptim.records import Evaluation
+from evoptim.records import Cost, Evaluation, Outcome
 from evoptim.tasks import Split, load_task
-from evoptim.training.evaluate import evaluate
+from evoptim.training.evaluate import evaluate, versions
 from evoptim.training.setting import Device, MakeOptimizer
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What a screen says of a candidate."""
+
+    passes: bool
+    message: str
+    """The measurement behind the verdict, in words."""
+    seconds: float
+    """Core-seconds that it took."""
+
+
+Screen = Callable[[], Screened]
+"""Judges one candidate. Like ``make_optimizer`` it is sent to another process."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +48,10 @@ class Job:
     """A function at the top of a module, or a ``functools.partial`` of one: it is sent to another
     process."""
     protocol: Protocol
+    screen: Screen | None = None
+    """What is asked first; whom it refuses is not trained."""
+    known: Evaluation | None = None
+    """The evaluation, where it was made before: then only the screen is asked."""
 
 
 def evaluate_many(
@@ -64,7 +83,7 @@ def evaluate_many(
             yield index, _run(job, splits, device)
         return
     # Whatever is wrong with the images shows here, once; the workers find them decoded.
-    for task in {job.protocol.task: None for job in jobs}:
+    for task in {job.protocol.task: None for job in jobs if job.known is None}:
         load_task(task)
     yield from _in_processes(jobs, min(workers, len(jobs)), device)
 
@@ -82,8 +101,39 @@ class _Splits:
 
 
 def _run(job: Job, splits: _Splits, device: Device) -> Evaluation:
+    if job.screen is None:
+        return _evaluation(job, splits, device)
+    screened = job.screen()
+    if not screened.passes:
+        return _refusal(job, screened)
+    trained = _evaluation(job, splits, device)
+    cost = trained.cost.model_copy(update={"screening": screened.seconds})
+    return trained.model_copy(update={"cost": cost})
+
+
+def _evaluation(job: Job, splits: _Splits, device: Device) -> Evaluation:
+    if job.known is not None:
+        return job.known
     split = splits.of(job.protocol.task)
     return evaluate(job.subject, job.make_optimizer, job.protocol, split, device=device)
+
+
+def _refusal(job: Job, screened: Screened) -> Evaluation:
+    return Evaluation(
+        subject=job.subject,
+        protocol=job.protocol.content_id(),
+        outcome=Outcome.REFUSED,
+        fitness=None,
+        validation_loss=None,
+        test_accuracy=None,
+        rate=None,
+        probes=(),
+        trainings=(),
+        steps=0,
+        message=screened.message,
+        versions=versions(),
+        cost=Cost(seconds=0.0, device="cpu", screening=screened.seconds),
+    )
 
 
 @dataclass(frozen=True)

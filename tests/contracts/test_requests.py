@@ -13,7 +13,8 @@ import tiny_run
 from evoptim import steps
 from evoptim.cache import CACHE_VARIABLE
 from evoptim.config import RunConfig
-from evoptim.store import Stage
+from evoptim.records import Evaluation, Outcome
+from evoptim.store import Stage, load, open_store
 from pipelines.preflight import make_plan
 from pipelines.profile_reading import read_profile
 
@@ -42,9 +43,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def search(store: str) -> RunConfig:
+def search(store: str, **changes: Any) -> RunConfig:
     """A whole search in the order of the pipeline, with one Job a stage."""
-    config = tiny_run.tiny_config(search__generations=GENERATIONS)
+    config = tiny_run.tiny_config(search__generations=GENERATIONS, **changes)
     steps.initialise(store, "tiny", config.model_dump_json())
 
     def evaluated(stage: Stage, chunks: list[int]) -> None:
@@ -67,10 +68,25 @@ def search(store: str) -> RunConfig:
     return config
 
 
+def counted_before(config: RunConfig) -> int:
+    profile = read_profile(settings={"fan_out": "job", "candidates_per_task": SIZE})
+    return make_plan(config, profile, compiled="x").s3_requests
+
+
 def test_the_preflight_counts_the_requests_that_a_search_makes(
     s3_url: str, asked: Counter[str]
 ) -> None:
-    config = search(s3_url)
-    profile = read_profile(settings={"fan_out": "job", "candidates_per_task": SIZE})
-    plan = make_plan(config, profile, compiled="x")
-    assert plan.s3_requests == sum(asked.values()), asked
+    assert counted_before(search(s3_url)) == sum(asked.values()), asked
+
+
+def test_a_refusal_takes_two_requests_less_because_no_other_run_is_given_it(
+    s3_url: str, asked: Counter[str]
+) -> None:
+    config = search(s3_url, screens__trial={"steps": 60, "threshold": 0.3})
+    made = sum(asked.values())
+    store = open_store(s3_url)
+    evaluations = [key for key in store.list("runs/tiny/") if "/evaluations/" in key]
+    outcomes = [load(store, key, Evaluation).outcome for key in evaluations]
+    refused = outcomes.count(Outcome.REFUSED)
+    assert 0 < refused < len(outcomes)
+    assert counted_before(config) == made + 2 * refused, asked

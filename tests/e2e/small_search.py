@@ -33,6 +33,7 @@ SETTINGS = (
     "search.children=2",
     f"search.generations={GENERATIONS}",
     "baselines=[sgd, adam]",
+    "screens.trial=null",
     "protocol.task.train=200",
     "protocol.task.validation=100",
     "protocol.task.test=100",
