@@ -72,6 +72,7 @@ RUN = "scale"
 WRITTEN = 4
 """Requests that write a record, for all runs and for this one."""
 TINY = {
+    "screens.trial": None,
     "search.initial": 200,
     "search.particles": 1,
     "search.children": 1,
@@ -200,6 +201,8 @@ class Bytes:
 def search_config(candidates: int) -> RunConfig:
     """A search of two generations, the second of mutants, with so many candidates in the first."""
     settings = {
+        # Evaluations are copies, so nobody has been tried.
+        "screens.trial": None,
         "search.initial": candidates,
         "search.particles": max(1, candidates // 10),
         "search.children": 9,
@@ -283,7 +286,9 @@ class Measured:
 
 def real_records(store: Path) -> list[Evaluation]:
     """Evaluations of real optimizers under the protocol of ``quickstart``."""
-    config = read_config(settings={"search.initial": 3, "search.particles": 1})
+    config = read_config(
+        settings={"screens.trial": None, "search.initial": 3, "search.particles": 1}
+    )
     steps.initialise(str(store), "records", config.model_dump_json())
     steps.propose(str(store), "records", 0, 1)
     with redirect_stdout(StringIO()):

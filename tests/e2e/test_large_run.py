@@ -22,7 +22,7 @@ def memory(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
-import json, scipy.special
+import json, scipy.special, torch, numpy
 import evoptim.report
 from evoptim import steps
 from evoptim.verbs import results

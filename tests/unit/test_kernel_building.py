@@ -185,6 +185,8 @@ def test_without_vector_functions_scalar_ones_do(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(OWN_WARNING)
+# Said where another test has compiled before this one switches the caches off.
+@pytest.mark.filterwarnings("ignore:dynamo_pgo force disabled:UserWarning")
 def test_where_inductor_fails_the_interpreter_runs_after_a_warning(
     fresh: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
