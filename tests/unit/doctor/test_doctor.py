@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from examined_cluster import (
@@ -14,6 +16,7 @@ from examined_cluster import (
     examine,
 )
 from kubernetes_api.scripted_engines import FakeCluster
+from kubernetes_api.wire import write_kubeconfig
 
 CASES = [
     Case(
@@ -75,3 +78,33 @@ def test_without_the_api_server_the_store_is_still_looked_at(
     assert findings[0].verdict == "failed"
     assert text in str(findings[0])
     assert {each.check for each in findings[1:]} == {"store"}
+
+
+def test_a_web_server_is_no_api_server(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as whatever else listens at a mistyped address."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(b"<html>not found</html>")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever).start()
+        try:
+            address = f"http://127.0.0.1:{server.server_port}"
+            monkeypatch.setenv(
+                "KUBECONFIG", str(write_kubeconfig(tmp_path / "config", address, "token"))
+            )
+            findings = examine(store)
+        finally:
+            server.shutdown()
+    assert findings[0].check == "API server"
+    assert findings[0].verdict == "failed"
+    assert "does not answer as an API server of Kubernetes does" in str(findings[0])
+    assert "correct KUBECONFIG" in str(findings[0])

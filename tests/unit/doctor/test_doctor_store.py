@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cluster_run import cluster_profile
+from difficult_server import DENIED, Fault, Plan, Refusal, Rule, make_difficult
 from examined_cluster import (
     NS,
     bad,
 )
 from kubernetes_api.scripted_engines import FakeCluster
-from s3_server import BUCKET, S3Server, serve_s3
+from s3_server import BUCKET, S3Server, let_anybody_in, serve_s3
 
 from evoptim.errors import InputError
 from evoptim.store.s3 import S3Store
 from evoptim.verbs import diagnose
+from pipelines.doctor.storage import check_store
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,51 @@ def test_a_store_that_refuses_is_a_finding(
     findings = list(diagnose(cluster_profile(store), "argo", "s3://no-such-bucket-here"))
     assert (findings[-1].check, findings[-1].verdict) == ("store", "failed")
     assert "create the bucket" in str(findings[-1])
+
+
+@dataclass(frozen=True)
+class _EmptyListing(Refusal):
+    """A listing in which nothing shows yet, as of servers whose listings lag behind."""
+
+    @property
+    def content(self) -> bytes:
+        return (
+            b'<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+            b"<IsTruncated>false</IsTruncated></ListBucketResult>"
+        )
+
+
+@pytest.mark.parametrize(
+    ("rule", "verdict", "text"),
+    [
+        (Rule(Fault.UNCONDITIONAL), "warning", "let only one search at a time write a run"),
+        (Rule(DENIED, "DELETE"), "warning", "grant s3:DeleteObject to whoever cleans up"),
+        (Rule(_EmptyListing(200, "", "GET"), path="list-type=2"), "failed", "consistent"),
+    ],
+    ids=["conditions-ignored", "no-right-to-delete", "listings-that-lag"],
+)
+def test_what_a_store_does_not_do_is_found_and_the_rest_looked_at(
+    s3: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    rule: Rule,
+    verdict: str,
+    text: str,
+) -> None:
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    # Who hides the condition of a write hides its signature, too.
+    let_anybody_in(s3.client())
+    prefix = request.node.callspec.id
+    plan = Plan(rule)
+    with make_difficult(s3.endpoint, plan) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        findings = list(check_store(f"s3://{BUCKET}/{prefix}"))
+    assert plan.met[rule.fault.value] > 0, "the fault must have happened"
+    (wrong,) = (each for each in findings if each.verdict != "ok")
+    assert wrong.verdict == verdict
+    assert text in str(wrong)
+    assert len([each for each in findings if each.check == "store"]) == 4
 
 
 def test_nothing_but_trials_can_be_removed_from_a_store(
