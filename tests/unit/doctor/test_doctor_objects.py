@@ -89,6 +89,14 @@ CASES = [
         "no claim runs to mount on",
     ),
     Case(
+        "a claim without its volume",
+        change(f"{NS}/persistentvolumeclaims/runs", {"status": {"phase": "Lost"}}),
+        {},
+        "mounts",
+        "failed",
+        "the claim runs is there, but has lost its volume",
+    ),
+    Case(
         "no Kueue",
         untouched,
         {"queue": QUEUE},
