@@ -118,7 +118,8 @@ class Training(Value):
     """Index into ``curve`` of the best validation accuracy (ties: the smaller validation loss,
     then the earlier epoch); None if no epoch was completed."""
     test_loss: float | None
-    """Cross-entropy on the test images of the weights of ``best_epoch``. Never used to choose."""
+    """Cross-entropy on the test images of the weights of ``best_epoch``. Never used to choose; None
+    where the protocol does not measure it, and for :attr:`test_accuracy` alike."""
     test_accuracy: float | None
     """Accuracy on the test images of the weights of ``best_epoch``. Never used to choose."""
 
@@ -154,7 +155,8 @@ class Evaluation(Value):
     validation_loss: float | None
     """Mean over seeds of the validation loss at those epochs: breaks ties of fitness."""
     test_accuracy: float | None
-    """Mean over seeds of the test accuracy at those epochs. Never used to choose."""
+    """Mean over seeds of the test accuracy at those epochs. Never used to choose; None where the
+    protocol does not measure it."""
     rate: float | None
     """The peak rate that the sweep chose."""
     probes: tuple[Probe, ...]
@@ -243,7 +245,7 @@ class Integrity(Value):
     """The sphere's loss there."""
 
 
-Role = Literal["initial", "particle", "child", "baseline"]
+Role = Literal["initial", "particle", "child", "finalist", "baseline"]
 
 
 class Candidate(Value):
@@ -252,7 +254,8 @@ class Candidate(Value):
     index: int
     """Place within its stage, from 0."""
     role: Role
-    """``particle``: a parent that is scored again because the protocol has changed."""
+    """``particle``: a parent that is scored again because the protocol has changed. ``finalist``:
+    one of the best of the search, measured again at its end."""
     id: str
     """Content id of the gene, or the name of the baseline."""
     formula: str

@@ -153,7 +153,7 @@ def _probes(random: Random) -> tuple[Probe, ...]:
 
 
 def _write_baselines(store: Path, run: str, config: RunConfig, protocol: str) -> None:
-    stage = Stage.baselines()
+    stage = Stage.finals()
     found = tuple(baseline_candidate(name, index) for index, name in enumerate(config.baselines))
     _write(
         store,

@@ -174,7 +174,7 @@ def _drawn(
 
 def _key(run: str, scored: Scored) -> str:
     baseline = scored.candidate.role == "baseline"
-    stage = Stage.baselines() if baseline else Stage.generation(scored.generation)
+    stage = Stage.finals() if baseline else Stage.generation(scored.generation)
     return evaluation_key(run, stage, scored.candidate.index)
 
 
@@ -209,7 +209,7 @@ def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
 def _check_finished(store: Store, inputs: ReportInputs, patience: int) -> None:
     # What is written here is never changed, so that it must not come too early.
     generations, selected = inputs.config.search.generations, len(inputs.populations)
-    compared = store.exists(candidates_key(inputs.run, Stage.baselines()))
+    compared = store.exists(candidates_key(inputs.run, Stage.finals()))
     if not compared or open_generation(store, inputs.run, inputs.config, patience) is not None:
         raise InputError(
             f"the run {inputs.run!r} is unfinished: {selected} of {generations + 1} generations "

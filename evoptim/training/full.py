@@ -24,7 +24,7 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
 
     It is stopped after an epoch from ``give_up_epoch`` on whose training accuracy is below
     ``give_up_accuracy``; that epoch counts. Test images are looked at once, at the end, with the
-    weights of the best epoch.
+    weights of the best epoch, and only if the protocol says so.
 
     Raises:
         CandidateError: the optimizer raised.
@@ -51,7 +51,7 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
             stopped = "below-bar"
             break
     test = None
-    if best_epoch is not None:
+    if best_epoch is not None and setting.protocol.test:
         network.load_state_dict(best_weights)
         test = measure(network, setting.split.test, setting.normalise)
     return Training(

@@ -169,10 +169,10 @@ def search_by_steps(
             steps.evaluate(store, run, generation, chunk, size)
             between()
         steps.select(store, run, generation)
-    chunks = steps.propose_baselines(store, run, size)
+    chunks = steps.propose_finals(store, run, size)
     shuffle(chunks)
     for chunk in chunks:
-        steps.evaluate_baselines(store, run, chunk, size)
+        steps.evaluate_finals(store, run, chunk, size)
     steps.report(store, run)
 
 

@@ -71,8 +71,8 @@ def test_a_search_in_jobs_leaves_the_records_of_one_in_this_process(
             assert done.returncode == 0, done.stderr
             return done.stdout
 
-        step("propose-baselines", *size)
-        told = step("evaluate-baselines-fanout", *size, "--profile-json", f"@{profile}")
+        step("propose-finals", *size)
+        told = step("evaluate-finals-fanout", *size, "--profile-json", f"@{profile}")
         assert "baselines: 1 of 1 chunks evaluated" in told
         for number in ("0", "1"):
             generation = ("--generation", number)

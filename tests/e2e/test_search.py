@@ -149,8 +149,8 @@ def test_the_steps_of_the_command_line_give_the_same_records_on_s3(
         for chunk in reversed(json.loads(step("propose", *number, *size))):
             step("evaluate", *number, "--chunk", str(chunk), *size)
         step("select", *number)
-    for chunk in json.loads(step("propose-baselines")):
-        step("evaluate-baselines", "--chunk", str(chunk))
+    for chunk in json.loads(step("propose-finals")):
+        step("evaluate-finals", "--chunk", str(chunk))
     step("report")
     assert records(s3_url) == records(searched.store)
     assert list(tmp_path.iterdir()) == [tmp_path / "config.json"]

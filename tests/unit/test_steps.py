@@ -47,9 +47,9 @@ def read(store: Path, name: str, run: str = "tiny") -> bytes:
 STEPS: dict[str, Callable[[str], object]] = {
     "initialise": lambda url: steps.initialise(url, "tiny", tiny_config().model_dump_json()),
     "propose": lambda url: steps.propose(url, "tiny", 1, 3),
-    "propose-baselines": lambda url: steps.propose_baselines(url, "tiny", 3),
+    "propose-finals": lambda url: steps.propose_finals(url, "tiny", 3),
     "evaluate": lambda url: steps.evaluate(url, "tiny", 0, 0, 3),
-    "evaluate-baselines": lambda url: steps.evaluate_baselines(url, "tiny", 0, 3),
+    "evaluate-finals": lambda url: steps.evaluate_finals(url, "tiny", 0, 3),
     "select": lambda url: steps.select(url, "tiny", 0),
     "report": lambda url: steps.report(url, "tiny"),
     "summary": lambda url: steps.summary(url, "tiny"),
@@ -91,7 +91,7 @@ def test_chunks_deal_out_every_candidate_once(finished: Path) -> None:
     assert steps.propose(str(finished), "tiny", 0, 3) == [0, 1]
     assert steps.propose(str(finished), "tiny", 0, 5) == [0]
     assert steps.propose(str(finished), "tiny", 0, 1) == [0, 1, 2, 3, 4]
-    assert steps.propose_baselines(str(finished), "tiny", 1) == [0, 1]
+    assert steps.propose_finals(str(finished), "tiny", 1) == [0, 1]
 
 
 def test_a_chunk_evaluates_its_own_candidates_only(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ pytestmark = pytest.mark.usefixtures("image_cache")
 Step = Callable[[str, str], object]
 STEPS: dict[str, Step] = {
     "propose": lambda url, run: steps.propose(url, run, 0, 3),
-    "propose-baselines": lambda url, run: steps.propose_baselines(url, run, 3),
+    "propose-finals": lambda url, run: steps.propose_finals(url, run, 3),
     "evaluate": lambda url, run: steps.evaluate(url, run, 0, 0, 3),
-    "evaluate-baselines": lambda url, run: steps.evaluate_baselines(url, run, 0, 3),
+    "evaluate-finals": lambda url, run: steps.evaluate_finals(url, run, 0, 3),
     "select": lambda url, run: steps.select(url, run, 0),
     "report": steps.report,
 }
@@ -52,7 +52,7 @@ def test_a_name_that_no_run_can_have_is_refused(step: str, run: str, tmp_path: P
 
 def test_evaluating_before_proposing_is_refused(tmp_path: Path) -> None:
     start(tmp_path)
-    for step, stage in (("evaluate", "generations/000"), ("evaluate-baselines", "baselines")):
+    for step, stage in (("evaluate", "generations/000"), ("evaluate-finals", "baselines")):
         assert refusal(lambda step=step: STEPS[step](str(tmp_path), "tiny")) == (
             f"{stage} of the run 'tiny' has no candidates yet: run its propose step first"
         )
@@ -137,11 +137,11 @@ def test_a_number_of_workers_that_is_none_is_refused(
 
 
 BROKEN: dict[str, Step] = {
-    "config.json": STEPS["propose-baselines"],
+    "config.json": STEPS["propose-finals"],
     "generations/000/candidates.json": STEPS["propose"],
     "generations/000/evaluations/00001.json": STEPS["select"],
     "generations/000/population.json": lambda url, run: steps.propose(url, run, 1, 3),
-    "baselines/candidates.json": STEPS["evaluate-baselines"],
+    "baselines/candidates.json": STEPS["evaluate-finals"],
     "baselines/evaluations/00000.json": STEPS["report"],
     "report/summary.json": steps.summary,
 }
@@ -173,8 +173,8 @@ def test_a_broken_shared_evaluation_is_refused_by_name(store: Path) -> None:
     (path,) = (store / "evaluations/adam").iterdir()
     path.write_bytes(path.read_bytes()[:100])
     start(store, "again")
-    steps.propose_baselines(str(store), "again", 2)
-    line = refusal(lambda: steps.evaluate_baselines(str(store), "again", 0, 2))
+    steps.propose_finals(str(store), "again", 2)
+    line = refusal(lambda: steps.evaluate_finals(str(store), "again", 0, 2))
     assert f"evaluations/adam/{path.name} is not: " in line
 
 
@@ -285,8 +285,8 @@ def test_images_that_changed_during_a_run_are_refused(tmp_path: Path) -> None:
     store = tmp_path / "store"
     text = imagefolder(str(tmp_path / "images")).model_dump_json()
     steps.initialise(str(store), "tiny", text)
-    steps.propose_baselines(str(store), "tiny", 2)
+    steps.propose_finals(str(store), "tiny", 2)
     folder(tmp_path / "images", {"cat/000.png": classes(10)["dog/009.png"]})
-    line = refusal(lambda: steps.evaluate_baselines(str(store), "tiny", 0, 2))
+    line = refusal(lambda: steps.evaluate_finals(str(store), "tiny", 0, 2))
     assert "are not those that the run began with" in line
     assert not list(store.rglob("evaluations"))

@@ -47,8 +47,8 @@ def baselines(store: str, profile: ClusterProfile) -> list[Object]:
     """The steps that evaluate the baselines in a Job."""
     told = ("--profile-json", profile.canonical_json())
     return [
-        _step("propose-baselines", store, *_size()),
-        _step("evaluate-baselines-fanout", store, *_size(), *told),
+        _step("propose-finals", store, *_size()),
+        _step("evaluate-finals-fanout", store, *_size(), *told),
     ]
 
 
@@ -86,9 +86,9 @@ def whole(store: str, profile: ClusterProfile, config: RunConfig) -> list[Object
 
 def alone(store: str, config: RunConfig) -> list[Object]:
     """All steps of a search without a Job: every chunk is evaluated in the session's own pod."""
-    steps = [initialise(store, config), _step("propose-baselines", store, *_size())]
+    steps = [initialise(store, config), _step("propose-finals", store, *_size())]
     steps += [
-        _step("evaluate-baselines", store, "--chunk", str(chunk), *_size())
+        _step("evaluate-finals", store, "--chunk", str(chunk), *_size())
         for chunk in _chunks(len(config.baselines))
     ]
     search = config.search
