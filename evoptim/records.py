@@ -305,7 +305,7 @@ class ArchiveEntry(Value):
 
     rank: int
     """1 for the best. Entries scored under the run's own protocol come before those that only
-    the initial protocol has scored; failed ones come last."""
+    the initial protocol has scored; failed ones come last. In the finals: of the finals."""
     generation: int
     candidate: Candidate
     protocol: str
@@ -324,5 +324,6 @@ class Archive(Value):
     config: str
     """Content id of the run's configuration."""
     entries: tuple[ArchiveEntry, ...]
-    baselines: tuple[ArchiveEntry, ...]
-    """Ranked among themselves, in the same manner."""
+    """Every genome, ranked by the search that evolved it."""
+    finals: tuple[ArchiveEntry, ...] = ()
+    """The best of them and the baselines, ranked by what the finals measured."""

@@ -11,7 +11,7 @@ from evoptim.records import Score
 
 
 class SearchCost(Value):
-    """The cost of all evaluations of a run, baselines included, each counted once."""
+    """The cost of all evaluations of a run, the finals included, each counted once."""
 
     evaluations: int
     """Different (subject, protocol) pairs with a record."""
