@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evoptim.analysis.finals import Comparison, Finals
-from evoptim.analysis.noise import Interval
+from evoptim.analysis.finals import Finals, Relation
 from evoptim.analysis.paired import Difference, least_p_value
 from evoptim.analysis.result import Finalist
 from evoptim.config import RunConfig, Value
 
+_RELATIONS: tuple[tuple[Relation, str], ...] = (
+    ("better", "better than"),
+    ("undecided", "not distinguishable from"),
+    ("worse", "worse than"),
+    ("unknown", "not compared with"),
+)
 _UNDONE = "The finals are not held yet: the ranking of a search claims nothing by itself."
 
 
@@ -68,12 +73,7 @@ class _Words:
             )
         parts = [
             f"{words} {_listed([each.rival for each in found])}"
-            for relation, words in (
-                ("better", "better than"),
-                ("undecided", "not distinguishable from"),
-                ("worse", "worse than"),
-                ("unknown", "not compared with"),
-            )
+            for relation, words in _RELATIONS
             if (found := [e for e in self.finals.comparisons if e.relation == relation])
         ]
         return (
@@ -82,12 +82,15 @@ class _Words:
         )
 
     def can(self) -> list[str]:
+        return [*self._found("better"), *self._found("worse"), *self._luck()]
+
+    def _found(self, relation: Relation) -> list[str]:
         found = [
-            f"{self.champion.name} is {each.relation} than {each.rival} here: {_measured(each)}."
+            f"{each.rival} ({_measured(each.difference, each.corrected_p)})"
             for each in self.finals.comparisons
-            if each.relation in ("better", "worse")
+            if each.relation == relation and each.difference is not None
         ]
-        return [*found, *self._luck()]
+        return [f"{self.champion.name} is {relation} here than {_listed(found)}."] if found else []
 
     def _luck(self) -> list[str]:
         shrinkage, before = self.champion.shrinkage, self.champion.search_accuracy
@@ -114,11 +117,18 @@ class _Words:
         ]
 
     def _undecided(self) -> list[str]:
-        return [
-            f"Whether {self.champion.name} is better or worse than {each.rival}: {_measured(each)}."
-            for each in self.finals.comparisons
-            if each.relation == "undecided"
-        ]
+        found = [each for each in self.finals.comparisons if each.relation == "undecided"]
+        if not found:
+            return []
+        intervals = [e.difference.interval for e in found if e.difference and e.difference.interval]
+        widest = max((each.half for each in intervals), default=None)
+        noise = (
+            "all seeds differ alike, or there is one alone, which tells nothing of the noise"
+            if widest is None
+            else f"the noise hides differences of up to {100 * widest:.2f} points either way"
+        )
+        names = _listed([each.rival for each in found])
+        return [f"Whether {self.champion.name} is better or worse than {names}: {noise}."]
 
     def _unknown(self) -> list[str]:
         found = [each.rival for each in self.finals.comparisons if each.relation == "unknown"]
@@ -145,7 +155,7 @@ class _Words:
         return [
             f"That a p-value is exact: those here are Student's, which takes the differences "
             f"between seeds for normally distributed. With {seeds} seeds a test that takes nothing "
-            f"for granted cannot give a p below {least_p_value(seeds):.2g}."
+            f"for granted cannot give a p below {least_p_value(seeds):.3g}."
         ]
 
     def _scope(self) -> str:
@@ -159,34 +169,14 @@ class _Words:
         )
 
 
-def _measured(comparison: Comparison) -> str:
-    """The numbers of a comparison."""
-    difference = comparison.difference
-    assert difference is not None
-    points = f"{_points(difference.mean)} points"
-    if difference.interval is None or comparison.corrected_p is None:
-        alone = "one seed" if difference.p_value is None else "no test"
-        return f"{points}, and {alone} tells nothing of the noise"
-    return (
-        f"{points} (95% interval {_ends(difference.interval)}, {_effect(difference)}"
-        f"corrected p {_p(comparison.corrected_p)})"
-    )
-
-
-def _effect(difference: Difference) -> str:
-    return "" if difference.effect is None else f"d {_signed(difference.effect, 1)}, "
-
-
-def _ends(interval: Interval) -> str:
-    return f"{_points(interval.low)} to {_points(interval.high)}"
+def _measured(difference: Difference, corrected_p: float | None) -> str:
+    """The numbers of a comparison that is one."""
+    p = "" if corrected_p is None else f", corrected p {_p(corrected_p)}"
+    return f"{_points(difference.mean)} points{p}"
 
 
 def _points(fraction: float) -> str:
-    return _signed(100 * fraction, 2)
-
-
-def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return f"{100 * fraction:+.2f}".replace("-", "−")
 
 
 def _p(value: float) -> str:
