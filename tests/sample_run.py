@@ -15,6 +15,7 @@ from typing import Any
 
 from evoptim.analysis import Images, StageResult, build_archive, leaders
 from evoptim.config import (
+    FinalsSpec,
     FullTraining,
     ModelSpec,
     Protocol,
@@ -125,6 +126,7 @@ def sample_config(
     particles: int = 4,
     children: int = 3,
     seeds: tuple[int, ...] = (0,),
+    finals: tuple[int, ...] = FinalsSpec().seeds,
     initial_protocol: bool = False,
 ) -> RunConfig:
     protocol = _PROTOCOL.model_copy(update={"seeds": seeds})
@@ -136,6 +138,7 @@ def sample_config(
         if initial_protocol
         else None,
         protocol=protocol,
+        finals=FinalsSpec(seeds=finals),
     )
 
 

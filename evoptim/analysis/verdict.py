@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evoptim.analysis.finals import Finals, Relation
-from evoptim.analysis.paired import Difference, least_p_value
+from evoptim.analysis.paired import least_p_value
 from evoptim.analysis.result import Finalist
 from evoptim.config import RunConfig, Value
 
@@ -85,12 +85,17 @@ class _Words:
         return [*self._found("better"), *self._found("worse"), *self._luck()]
 
     def _found(self, relation: Relation) -> list[str]:
-        found = [
-            f"{each.rival} ({_measured(each.difference, each.corrected_p)})"
-            for each in self.finals.comparisons
-            if each.relation == relation and each.difference is not None
+        found = [each for each in self.finals.comparisons if each.relation == relation]
+        if not found:
+            return []
+        rivals = [
+            f"{each.rival} ({_points(each.difference.mean)})" for each in found if each.difference
         ]
-        return [f"{self.champion.name} is {relation} here than {_listed(found)}."] if found else []
+        worst = max(each.corrected_p or 0.0 for each in found)
+        return [
+            f"{self.champion.name} is {relation} here than {_listed(rivals)}, in points of test "
+            f"accuracy; corrected p {_p(worst)}{' at most' if len(found) > 1 else ''}."
+        ]
 
     def _luck(self) -> list[str]:
         shrinkage, before = self.champion.shrinkage, self.champion.search_accuracy
@@ -167,12 +172,6 @@ class _Words:
             f"{protocol.training.steps_per_epoch} steps, at most {rates} rates each, and torch's "
             "defaults for what else the baselines have)."
         )
-
-
-def _measured(difference: Difference, corrected_p: float | None) -> str:
-    """The numbers of a comparison that is one."""
-    p = "" if corrected_p is None else f", corrected p {_p(corrected_p)}"
-    return f"{_points(difference.mean)} points{p}"
 
 
 def _points(fraction: float) -> str:

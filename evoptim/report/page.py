@@ -112,6 +112,9 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "has_initial_protocol": any(entry.protocol != own for entry in archive.entries),
         "lineage": [(step, formula_of(genome_of(step.entry))) for step in shown],
         "lineage_left_out": len(line) - len(shown),
+        "curve_seeds": len(
+            (inputs.config.protocol if summary.finals is None else inputs.config.finals).seeds
+        ),
         "curves": [one for one in series if one.steps],
         "accuracy_curves": accuracy_figure(series),
         "loss_curves": loss_figure(series),
