@@ -54,10 +54,11 @@ class StageResult:
             )
         for candidate, score in zip(planned, self.scores, strict=True):
             if score is not None and score.subject != candidate.id:
+                last = candidate.role in _FINALS
+                where = "the finals" if last else f"generation {self.generation}"
                 raise InputError(
-                    f"evaluation {candidate.index} of generation {self.generation} must be of "
-                    f"{candidate.id}, got {score.subject}; restore the record or run again "
-                    f"under another name"
+                    f"evaluation {candidate.index} of {where} must be of {candidate.id}, got "
+                    f"{score.subject}; restore the record or run again under another name"
                 )
 
     def __iter__(self) -> Iterator[Scored]:

@@ -131,7 +131,7 @@ def test_it_says_what_was_found_and_how_far_to_trust_it(run, html):
         for accuracy in (result.validation_accuracy, result.test_accuracy):
             assert f" {100 * accuracy:.2f} " in words
         for interval in (result.validation_interval, result.test_interval):
-            assert f" ±\u202f{100 * interval.half:.2f} " in words
+            assert f" ± {100 * interval.half:.2f} " in words
         assert f"{result.rate:g}" in words
     for comparison in summary.finals.comparisons:
         assert f"{100 * comparison.difference.mean:+.2f}".replace("-", "−") in words

@@ -221,7 +221,7 @@ def test_finals_follow_the_last_generation(tmp_path: Path) -> None:
 
 
 def test_a_search_by_the_finals_seeds_is_not_taken_for_finals(store: Path) -> None:
-    start(store, "again", protocol__seeds=[1], finals__seeds=[0])
+    start(store, "again", protocol__seeds=[101], finals__seeds=[102])
     generation(store, 0, "again")
     records = [
         Evaluation.model_validate_json(path.read_bytes())
