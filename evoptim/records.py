@@ -87,7 +87,9 @@ class Probe(Value):
     """Peak learning rate."""
     accuracies: tuple[float, ...]
     """Training accuracy of each epoch, as fractions; fewer than planned if it was stopped."""
-    stopped: Literal["completed", "non-finite", "below-bar", "timed-out"]
+    stopped: Literal["completed", "non-finite", "below-bar", "timed-out", "outpaced", "cut-short"]
+    """``outpaced``: it fell behind in a race. ``cut-short``: it was the last one in a race and
+    could not lose any more, or the race ended for an error or for lack of time."""
 
     @property
     def score(self) -> float:
@@ -113,7 +115,9 @@ class Training(Value):
 
     seed: int
     curve: tuple[Epoch, ...]
-    stopped: Literal["completed", "non-finite", "below-bar", "timed-out"]
+    steps: int
+    """Optimizer steps that it took, those of an unfinished epoch included."""
+    stopped: Literal["completed", "non-finite", "below-bar", "timed-out", "hopeless"]
     best_epoch: int | None
     """Index into ``curve`` of the best validation accuracy (ties: the smaller validation loss,
     then the earlier epoch); None if no epoch was completed."""

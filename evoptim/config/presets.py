@@ -9,6 +9,7 @@ from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
     Protocol,
+    Racing,
     ScheduleSpec,
     Sweep,
     TaskName,
@@ -87,6 +88,7 @@ def _digits_protocol() -> Protocol:
             give_up_epoch=3,
             give_up_accuracy=0.2,
             minimum_accuracy=0.3,
+            racing=Racing(),
         ),
         training=FullTraining(
             epochs=16,
@@ -114,6 +116,7 @@ def _small_images_protocol(task: TaskName) -> Protocol:
             give_up_epoch=3,
             give_up_accuracy=0.12,
             minimum_accuracy=0.15,
+            racing=Racing(),
         ),
         training=FullTraining(
             epochs=8,

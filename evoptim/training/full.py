@@ -33,6 +33,7 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
     network = setting.network(seed)
     optimizer = guarded(lambda: setting.make_optimizer(network.parameters(), rate, spec.schedule))
     batches = setting.batches(seed)
+    began = meter.steps
     curve: list[Epoch] = []
     best_epoch: int | None = None
     best_weights: dict[str, torch.Tensor] = {}
@@ -57,6 +58,7 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
     return Training(
         seed=seed,
         curve=tuple(curve),
+        steps=meter.steps - began,
         stopped=stopped,
         best_epoch=best_epoch,
         test_loss=None if test is None else _finite(test.loss),
