@@ -18,7 +18,7 @@ from evoptim.config.protocol import (
     TaskSpec,
 )
 from evoptim.config.run import BaselineName, RunConfig, SearchSpec
-from evoptim.config.screens import Screens, TrialSpec
+from evoptim.config.screens import Hopeless, Screens, TrialSpec
 from evoptim.config.value import Value
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "DecayMutation",
     "DecaySampling",
     "FullTraining",
+    "Hopeless",
     "JsonObject",
     "ModelSpec",
     "MutationProbabilities",

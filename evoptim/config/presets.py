@@ -16,7 +16,7 @@ from evoptim.config.protocol import (
     TaskSpec,
 )
 from evoptim.config.run import RunConfig, SearchSpec
-from evoptim.config.screens import Screens, TrialSpec
+from evoptim.config.screens import Hopeless, Screens, TrialSpec
 from evoptim.errors import InputError
 
 PAPER_RATES = ((10.0, 1e-2, 1e-5), (1.0, 0.1, 1e-3, 1e-4))
@@ -133,7 +133,7 @@ def quickstart(task: TaskName = "digits") -> RunConfig:
     return RunConfig(
         search=SearchSpec(initial=32, particles=4, children=4, generations=5),
         protocol=quickstart_protocol(task),
-        screens=Screens(trial=TrialSpec()),
+        screens=Screens(trial=TrialSpec(), hopeless=Hopeless()),
     )
 
 

@@ -101,8 +101,13 @@ class TestEnds:
         """The second of three rates does ``what`` in its second epoch."""
 
         def start(rate: float) -> NextEpoch:
-            values = iter([lambda: 0.5, what if rate == 2.0 else lambda: 0.5, lambda: 0.5])
-            return lambda: next(values)()
+            epochs = iter([0.5, None if rate == 2.0 else 0.5, 0.5])
+
+            def next_epoch() -> Any:
+                accuracy = next(epochs)
+                return what() if accuracy is None else accuracy
+
+            return next_epoch
 
         return choose_rate(spec((1.0, 2.0, 3.0)), start)
 
