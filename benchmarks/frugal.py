@@ -190,9 +190,8 @@ def racing_report(judged: Sequence[Judged], protocol: Protocol, default: tuple[f
     differences = [difference(each, protocol, default) for each in trained]
     same = sum(each is None for each in differences)
     print(f"racing with {default}, the others:")
-    print(
-        f"    steps of the sweep: {took:.1%} (of whole evaluations: {_whole(rest, protocol, default)})"
-    )
+    whole = _whole(rest, protocol, default)
+    print(f"    steps of the sweep: {took:.1%} (of whole evaluations: {whole})")
     print(f"    same rate: {interval(same, len(trained))}")
     gains = [each or 0.0 for each in differences]
     half = t.ppf(0.975, len(gains) - 1) * stdev(gains) / math.sqrt(len(gains))

@@ -14,7 +14,7 @@ from tiny_run import baselines, deterministic, generation, start, tiny_config
 
 from evoptim import preset
 from evoptim.analysis import screening, summarise
-from evoptim.config import Screens, TrialSpec
+from evoptim.config import Hopeless, Screens, TrialSpec
 from evoptim.errors import InputError
 from evoptim.records import Candidates, Cost, Evaluation, Outcome
 from evoptim.report import ReportInputs, render
@@ -124,7 +124,7 @@ def test_screens_are_no_part_of_how_fitness_is_measured() -> None:
 @pytest.mark.parametrize(
     ("name", "screens"),
     [
-        ("quickstart", Screens(trial=TrialSpec())),
+        ("quickstart", Screens(trial=TrialSpec(), hopeless=Hopeless())),
         # The paper had no such screen.
         ("paper", Screens(trial=None)),
         ("paper-init", Screens(trial=None)),
