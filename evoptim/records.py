@@ -246,6 +246,13 @@ class Integrity(Value):
 Role = Literal["initial", "particle", "child", "baseline"]
 
 
+class Place(Value):
+    """Where a candidate stands in its run."""
+
+    generation: int
+    index: int
+
+
 class Candidate(Value):
     """One subject that a stage evaluates."""
 
@@ -266,6 +273,20 @@ class Candidate(Value):
     change: str | None = None
     """The mutation in words."""
     integrity: Integrity | None = None
+    fingerprint: str | None = None
+    """What it computes (:mod:`evoptim.fingerprint`); None where the run looks for no duplicates,
+    or where it has none."""
+    same_as: str | None = None
+    """Id of the first candidate of the run, under the same protocol, that computes the same update
+    by another formula. Then this one is not evaluated: that one's evaluation is its own."""
+    twin: Place | None = None
+    """Where that candidate stands."""
+
+    @model_validator(mode="after")
+    def _knows_its_twin(self) -> Candidate:
+        if (self.same_as is None) is not (self.twin is None):
+            raise ValueError("same_as and twin are given together, or neither")
+        return self
 
 
 class Candidates(Value):

@@ -130,7 +130,7 @@ def quickstart(task: TaskName = "digits") -> RunConfig:
     return RunConfig(
         search=SearchSpec(initial=32, particles=4, children=4, generations=5),
         protocol=quickstart_protocol(task),
-        screens=Screens(trial=TrialSpec()),
+        screens=Screens(trial=TrialSpec(), duplicates=True),
     )
 
 

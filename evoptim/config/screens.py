@@ -21,7 +21,10 @@ class TrialSpec(Value):
 
 
 class Screens(Value):
-    """Screens between the integrity check and the training; each is switched off by null."""
+    """Screens between the integrity check and the training; null or false switches one off."""
 
     trial: TrialSpec | None = None
     """Refuses candidates that do not learn a tiny problem, which predicts that they would fail."""
+    duplicates: bool = False
+    """Whether a candidate that computes the same update as an earlier one of the run, by another
+    formula, takes that one's evaluation; see :mod:`evoptim.fingerprint`."""

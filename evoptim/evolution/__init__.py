@@ -1,5 +1,6 @@
 """The genetic algorithm: mutation-only, particle-based, pure functions over records."""
 
+from evoptim.evolution.duplicates import Firsts
 from evoptim.evolution.gene import Gene
 from evoptim.evolution.optimizer_gene import OptimizerGene
 from evoptim.evolution.propose import propose_children, propose_initial
@@ -13,6 +14,7 @@ from evoptim.evolution.select import (
 from evoptim.evolution.stagnation import generations_without_improvement
 
 __all__ = [
+    "Firsts",
     "Gene",
     "OptimizerGene",
     "check_complete",

@@ -49,7 +49,10 @@ def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: in
 def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> None:
     config = read_config(store, run)
     protocol = stage_protocol(config, stage)
-    mine = read_chunk(store, run, config, stage, chunk, size)
+    # A duplicate takes its twin's evaluation when it is read (evoptim.steps.twins).
+    mine = [
+        each for each in read_chunk(store, run, config, stage, chunk, size) if each.same_as is None
+    ]
     asked = read_many(lambda each: _left(store, run, stage, each, protocol, config.screens), mine)
     left = [each for each in asked if each is not None]
     if any(each.screen is not None for each in left):

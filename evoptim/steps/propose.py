@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from evoptim.config import RunConfig
-from evoptim.evolution import OptimizerGene, propose_children, propose_initial
+from evoptim.evolution import Firsts, OptimizerGene, propose_children, propose_initial
 from evoptim.records import Candidate, Candidates
 from evoptim.steps.chunks import chunk_numbers
 from evoptim.steps.parts import write_candidates
@@ -53,27 +53,38 @@ def _candidates(
     store: Store, run: str, config: RunConfig, generation: int
 ) -> tuple[Candidate, ...]:
     search = config.search
-    gene = OptimizerGene(search.sampling, search.mutation)
+    gene = OptimizerGene(search.sampling, search.mutation, config.screens.duplicates)
     spread = partial(in_order, what=f"candidates of generation {generation} drawn")
     if generation == 0:
-        return propose_initial(gene, config.seed, search.initial, in_order=spread)
-    return propose_children(
+        drawn = propose_initial(gene, config.seed, search.initial, in_order=spread)
+        return Firsts().mark(drawn, generation)
+    seen, firsts = _earlier(store, run, config, generation)
+    drawn = propose_children(
         gene,
         config.seed,
         read_population(store, run, generation - 1),
         search.children,
-        _seen(store, run, generation),
+        seen,
         score_particles=generation == 1 and config.initial_protocol is not None,
         in_order=spread,
     )
+    return firsts.mark(drawn, generation)
 
 
-def _seen(store: Store, run: str, generation: int) -> list[str]:
-    """Ids of everything proposed before ``generation``."""
-    earlier = (
-        read_candidates(store, run, Stage.generation(number)) for number in range(generation)
-    )
-    return [each.id for stage in earlier for each in stage.candidates]
+def _earlier(
+    store: Store, run: str, config: RunConfig, generation: int
+) -> tuple[list[str], Firsts]:
+    """Ids of everything proposed before ``generation``, and what may have duplicates in it."""
+    seen: list[str] = []
+    firsts = Firsts()
+    protocol = stage_protocol(config, Stage.generation(generation)).content_id()
+    for number in range(generation):
+        stage = read_candidates(store, run, Stage.generation(number))
+        seen += [each.id for each in stage.candidates]
+        # A fitness under another protocol would be another number.
+        if stage.protocol == protocol:
+            firsts.remember(stage.candidates, number)
+    return seen, firsts
 
 
 def _write(

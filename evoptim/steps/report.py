@@ -21,11 +21,11 @@ from evoptim.evolution import check_complete
 from evoptim.genome import Genome
 from evoptim.records import Archive, Evaluation, Population
 from evoptim.steps.reading import OnRead, open_generation, read, read_config, read_stages
+from evoptim.steps.twins import evaluated_at
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import (
     ReportFile,
     candidates_key,
-    evaluation_key,
     population_key,
     report_key,
 )
@@ -175,7 +175,7 @@ def _drawn(
 def _key(run: str, scored: Scored) -> str:
     baseline = scored.candidate.role == "baseline"
     stage = Stage.baselines() if baseline else Stage.generation(scored.generation)
-    return evaluation_key(run, stage, scored.candidate.index)
+    return evaluated_at(run, stage, scored.candidate)
 
 
 def _populations(store: Store, run: str, config: RunConfig) -> tuple[Population, ...]:

@@ -124,9 +124,9 @@ def test_screens_are_no_part_of_how_fitness_is_measured() -> None:
 @pytest.mark.parametrize(
     ("name", "screens"),
     [
-        ("quickstart", Screens(trial=TrialSpec())),
+        ("quickstart", Screens(trial=TrialSpec(), duplicates=True)),
         # The paper had no such screen.
-        ("paper", Screens(trial=None)),
+        ("paper", Screens(trial=None, duplicates=False)),
         ("paper-init", Screens(trial=None)),
         ("paper-evolution", Screens(trial=None)),
     ],
