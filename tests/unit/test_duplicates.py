@@ -27,14 +27,25 @@ from evoptim.verbs import results
 
 pytestmark = pytest.mark.usefixtures("image_cache")
 
-FIRST = ("None ~ (g)+(v hat)", "Mom ~ tanh(g)", "None ~ sign(g)", "Nest ~ id(v hat)")
+# The root reads a hidden node, or no run would draw it.
+FIRST = (
+    "None ~ id((g)+(v hat))",
+    "Mom ~ id(tanh(g))",
+    "None ~ id(id(sign(g)))",
+    "Nest ~ id(id(v hat))",
+)
 TWINS = {
     # The integrity check turns the sign of the second one around.
     FIRST[0]: ("None ~ (g)-(-(v hat))", "None ~ -((-(g))-(v hat))"),
     FIRST[1]: ("Mom ~ tanh(-(g))",),
 }
 EVERY = (*FIRST, *(each for twins in TWINS.values() for each in twins))
-OTHERS = ("None ~ erf(g)", "None ~ arctan(g)", "Mom ~ arctan(v hat)", "Nest ~ erf(v hat)")
+OTHERS = tuple(
+    f"{momentum} ~ id({operator}({operand}))"
+    for momentum in ("None", "Nest")
+    for operator in ("erf", "arctan")
+    for operand in ("g", "v hat")
+)
 
 
 def candidate(text: str, index: int = 0, **more: Any) -> Candidate:
@@ -223,11 +234,9 @@ def test_a_record_of_somebody_else_is_refused(drawing: Callable[..., None], tmp_
     generation(tmp_path, 0)
     folder = tmp_path / "runs/tiny/generations/000"
     duplicate = next(each for each in candidates(tmp_path, 0) if each.same_as is not None)
-    text = (folder / "candidates.json").read_text()
-    assert duplicate.same_as is not None
-    (folder / "candidates.json").write_text(
-        text.replace(f'"same_as":"{duplicate.same_as}"', '"same_as":"0123456789abcdef"')
-    )
+    path = folder / "candidates.json"
+    path.write_text(path.read_text().replace(f'"same_as": "{duplicate.same_as}"', '"same_as": "x"'))
+    assert next(each for each in candidates(tmp_path, 0) if each.same_as == "x").id == duplicate.id
     store = open_store(str(tmp_path))
     with pytest.raises(InputError, match="must be of"):
         read_stages(store, "tiny", read_config(store, "tiny"))
