@@ -19,6 +19,7 @@ SETTINGS: dict[str, Any] = {
     "baselines": ["sgd", "adam"],
     "screens.trial": None,
     "screens.duplicates": False,
+    "screens.hopeless": None,
     "protocol.task": {"name": "digits", "train": 40, "validation": 50, "test": 20},
     "protocol.model.base_width": 1,
     "protocol.batch_size": 20,

@@ -19,6 +19,7 @@ from evoptim.analysis.outcomes import (
 )
 from evoptim.analysis.result import BASELINE_NAMES, Result
 from evoptim.analysis.screening import Screening, screening
+from evoptim.analysis.spared import Spared, spared
 from evoptim.analysis.stage import Scored, StageResult
 from evoptim.analysis.summary import LEADERS, Images, Summary, summarise
 from evoptim.analysis.verdict import Verdict, compare
@@ -34,6 +35,7 @@ __all__ = [
     "Result",
     "Scored",
     "Screening",
+    "Spared",
     "SearchCost",
     "Spread",
     "StageResult",
@@ -51,6 +53,7 @@ __all__ = [
     "outcomes_by_generation",
     "pooled_spread",
     "screening",
+    "spared",
     "search_cost",
     "standard_error",
     "summarise",

@@ -10,6 +10,7 @@ from evoptim.analysis.noise import pooled_spread, standard_error
 from evoptim.analysis.outcomes import OutcomeCount, count_outcomes
 from evoptim.analysis.result import BASELINE_NAMES, Noise, Result, build_result
 from evoptim.analysis.screening import NO_SCREENING, Screening, screening
+from evoptim.analysis.spared import NOTHING_SPARED, Spared, spared
 from evoptim.analysis.stage import StageResult
 from evoptim.analysis.verdict import Verdict, compare
 from evoptim.config import RunConfig, Value
@@ -54,6 +55,7 @@ class Summary(Value):
     outcomes: tuple[OutcomeCount, ...]
     cost: SearchCost
     screening: Screening = NO_SCREENING
+    spared: Spared = NOTHING_SPARED
     versions: dict[str, tuple[str, ...]]
     """All versions of each package that computed an evaluation, sorted."""
     verdict: Verdict
@@ -106,6 +108,7 @@ def summarise(
         outcomes=count_outcomes(stages),
         cost=search_cost(stages, reused),
         screening=screening(stages),
+        spared=spared(config, stages),
         versions=_versions(records.values()),
         verdict=compare(best[0] if best else None, rivals),
         caveats=_caveats(best, scored, config, images),

@@ -120,6 +120,14 @@ def print_summary(result: SearchResult) -> None:
             f"The trial refused {screened.refused} evaluations before training, in "
             f"{screened.seconds:,.0f} core-seconds{_saved(screened.saved_seconds)}."
         )
+    spared = summary.spared
+    if spared.racing:
+        screen.print(f"Racing spared up to {spared.racing:,} steps of the LR sweeps.")
+    if spared.stopped:
+        screen.print(
+            f"{spared.stopped} hopeless trainings were stopped, which spared up to "
+            f"{spared.hopeless:,} steps."
+        )
     if summary.champion is None:
         screen.print("No candidate could be trained: the report says why.")
     screen.print(

@@ -2,6 +2,7 @@
 
 from evoptim.evolution.duplicates import Firsts
 from evoptim.evolution.gene import Gene
+from evoptim.evolution.hopeless import bars, best_so_far
 from evoptim.evolution.optimizer_gene import OptimizerGene
 from evoptim.evolution.propose import propose_children, propose_initial
 from evoptim.evolution.select import (
@@ -17,6 +18,8 @@ __all__ = [
     "Firsts",
     "Gene",
     "OptimizerGene",
+    "bars",
+    "best_so_far",
     "check_complete",
     "check_screens",
     "generations_without_improvement",

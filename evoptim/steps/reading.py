@@ -58,6 +58,11 @@ def stage_protocol(config: RunConfig, stage: Stage) -> Protocol:
     return config.protocol
 
 
+def protocol_changes(config: RunConfig, generation: int) -> bool:
+    """Whether particles come into a generation with results under another protocol than its own."""
+    return generation == 1 and config.initial_protocol is not None
+
+
 def read_candidates(store: Store, run: str, stage: Stage) -> Candidates:
     """What a stage evaluates.
 

@@ -227,6 +227,7 @@ def test_curves_with_leaps_and_zeros_are_drawn_without_nan():
     training = Training(
         seed=0,
         curve=curve,
+        steps=100,
         stopped="non-finite",
         best_epoch=3,
         test_loss=None,
