@@ -309,6 +309,9 @@ class Candidate(Value):
     change: str | None = None
     """The mutation in words."""
     integrity: Integrity | None = None
+    draws: int | None = None
+    """How many draws it took: those before it were illegal, failed the integrity check, or were
+    there already."""
     fingerprint: str | None = None
     """What it computes (:mod:`evoptim.fingerprint`); None where the run looks for no duplicates,
     or where it has none."""

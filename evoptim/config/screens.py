@@ -36,7 +36,8 @@ class Hopeless(Value):
 
 class Screens(Value):
     """What ends evaluations early, after the integrity check; each is switched off by null or
-    false."""
+    false.
+    """
 
     trial: TrialSpec | None = None
     """Refuses candidates that do not learn a tiny problem, which predicts that they would fail."""

@@ -155,6 +155,7 @@ def _draw(gene: Gene[G], place: _Place[G], first: int) -> tuple[int, Candidate]:
             parent=None if parent is None else parent.id,
             change=change,
             integrity=integrity,
+            draws=attempt + 1,
             fingerprint=gene.fingerprint(value),
         )
         return attempt, candidate

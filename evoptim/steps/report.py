@@ -80,8 +80,9 @@ def summary(store: str, run: str) -> dict[str, float]:
     values: dict[str, float | None] = {
         "candidates": found.candidates,
         "candidates with a fitness": found.scored,
-        "optimizer steps": found.cost.steps,
-        "core seconds": found.cost.core_seconds,
+        "optimizer steps": found.ledger.total.steps,
+        "core seconds": found.ledger.core_seconds,
+        "share of steps wasted": found.ledger.waste,
     }
     for name, best in (
         ("evolved", found.champion),
@@ -198,7 +199,14 @@ def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
     except InputError:
         # The data may be gone by the time that somebody reads the results.
         return Images(), None
-    images = Images(train=len(split.train), validation=len(split.validation), test=len(split.test))
+    channels, height, width = split.train.images.shape[1:]
+    images = Images(
+        train=len(split.train),
+        validation=len(split.validation),
+        test=len(split.test),
+        shape=(channels, height, width),
+        classes=len(split.classes),
+    )
     spec = config.protocol.model
     model = ConvNet(
         split.channels, len(split.classes), spec.base_width, spec.dropout, torch.Generator()

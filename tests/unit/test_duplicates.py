@@ -143,7 +143,7 @@ def test_duplicates_are_trained_once_and_the_archive_is_whole(
     drawing: Callable[..., None], trained: list[str], tmp_path: Path
 ) -> None:
     drawing(EVERY, (*EVERY, *OTHERS))
-    start(tmp_path, **SEVEN, search__generations=2)
+    start(tmp_path, **SEVEN, search__generations=2, screens__hopeless={"margin": 0.1})
     baselines(tmp_path)
     trained.clear()
     for number in (0, 1, 2):
