@@ -22,7 +22,7 @@ from evoptim.report import ReportInputs, page, render
 from evoptim.report.candidates import MAX_ROWS
 from evoptim.report.page import MAX_LATER
 
-SECTIONS = ("best", "generations", "lineage", "learning", "decays", "outcomes", "use")
+SECTIONS = ("best", "generations", "lineage", "learning", "decays", "outcomes", "ledger", "use")
 VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
 
 
