@@ -122,7 +122,7 @@ def print_summary(result: SearchResult) -> None:
 _SCREENS = {
     "duplicates": "duplicates not trained",
     "trial": "refused by the trial",
-    "racing": "probes outpaced",
+    "racing": "probes ended by a race",
     "hopeless": "hopeless trainings stopped",
 }
 

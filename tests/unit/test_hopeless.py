@@ -53,7 +53,7 @@ class TestVerdict:
 
 def population(*curves: Sequence[float] | None) -> Population:
     """Particles with these curves; one without a fitness for None."""
-    gene = genome_candidate("None ~ g").gene or JsonObject({})
+    gene = genome_candidate("None ~ id(g)").gene or JsonObject({})
     particles = [
         Particle(
             particle=number, id=f"{number}", formula="g", gene=gene,

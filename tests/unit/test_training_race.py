@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 import tiny_training as tiny
+from sample_run import evaluation, genome_candidate, sample_config, stage_of
 
+from evoptim.analysis import spared
 from evoptim.config import Racing, ScheduleSpec, Sweep
-from evoptim.records import Outcome, Probe
+from evoptim.config.reading import read_config
+from evoptim.errors import InputError
+from evoptim.records import Candidates, Outcome, Probe
 from evoptim.training import evaluate
 from evoptim.training.fault import CandidateError
 from evoptim.training.probe import NextEpoch, recorded
@@ -159,3 +163,35 @@ def test_real_races_do_what_the_recorded_probes_of_a_sweep_would(
     if optimizer is tiny.sgd:
         assert steps == 6 * sum(len(probe.accuracies) for probe in found)
         assert (steps < most) == (margin < 1.0)
+
+
+@pytest.mark.parametrize("margins", [[], [-0.1], [1.1], [0.1, float("nan")], 0.1])
+def test_impossible_margins_are_refused(margins: Any) -> None:
+    with pytest.raises(InputError, match=r"protocol\.sweep\.racing\.margins"):
+        read_config(settings={"protocol.sweep.racing.margins": margins})
+
+
+def test_racing_is_switched_by_one_setting_and_is_part_of_the_protocol() -> None:
+    quick = read_config()
+    off = read_config(settings={"protocol.sweep.racing": None})
+    on = read_config(settings={"protocol.sweep.racing": {}})
+    assert off.protocol.sweep.racing is None
+    assert on.protocol.sweep.racing == Racing()
+    assert off.protocol.content_id() != quick.protocol.content_id()
+
+
+def test_the_analysis_counts_the_epochs_that_a_race_left_out() -> None:
+    config = sample_config()
+    candidate = genome_candidate("None ~ id(g)")
+    protocol = config.protocol.content_id()
+    # Three of four epochs left out by one that fell behind, one by the winner.
+    probes = (
+        Probe(rate=1.0, accuracies=(0.1,), stopped="outpaced"),
+        Probe(rate=2.0, accuracies=(0.5, 0.6, 0.7), stopped="cut-short"),
+        Probe(rate=3.0, accuracies=(0.2,), stopped="non-finite"),
+    )
+    record = evaluation(candidate.id, protocol, 0.9).model_copy(update={"probes": probes})
+    stage = stage_of(0, Candidates(protocol=protocol, candidates=(candidate,)), [record])
+    found = spared(config, [stage])
+    assert found.racing == 4 * config.protocol.sweep.steps_per_epoch
+    assert (found.stopped, found.hopeless) == (0, 0)
