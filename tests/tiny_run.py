@@ -18,6 +18,8 @@ SETTINGS: dict[str, Any] = {
     "search.generations": 1,
     "baselines": ["sgd", "adam"],
     "screens.trial": None,
+    "screens.duplicates": False,
+    "screens.hopeless": None,
     "protocol.task": {"name": "digits", "train": 40, "validation": 50, "test": 20},
     "protocol.model.base_width": 1,
     "protocol.batch_size": 20,

@@ -1,8 +1,9 @@
 """What a run's records say: pure functions, no file, clock or randomness."""
 
 from evoptim.analysis.archive import build_archive, champion, leaders
-from evoptim.analysis.cost import SearchCost, search_cost
 from evoptim.analysis.curves import GenerationPoint, generation_curve
+from evoptim.analysis.flops import step_flops
+from evoptim.analysis.ledger import Ledger, OutcomeSpent, ScreenSpent, Spent, account
 from evoptim.analysis.lineage import Step, champion_lineage
 from evoptim.analysis.noise import (
     Interval,
@@ -18,7 +19,6 @@ from evoptim.analysis.outcomes import (
     outcomes_by_generation,
 )
 from evoptim.analysis.result import BASELINE_NAMES, Result
-from evoptim.analysis.screening import Screening, screening
 from evoptim.analysis.stage import Scored, StageResult
 from evoptim.analysis.summary import LEADERS, Images, Summary, summarise
 from evoptim.analysis.verdict import Verdict, compare
@@ -30,16 +30,19 @@ __all__ = [
     "GenerationPoint",
     "Images",
     "Interval",
+    "Ledger",
     "OutcomeCount",
+    "OutcomeSpent",
     "Result",
     "Scored",
-    "Screening",
-    "SearchCost",
+    "ScreenSpent",
+    "Spent",
     "Spread",
     "StageResult",
     "Step",
     "Summary",
     "Verdict",
+    "account",
     "accuracy_interval",
     "build_archive",
     "champion",
@@ -50,8 +53,7 @@ __all__ = [
     "leaders",
     "outcomes_by_generation",
     "pooled_spread",
-    "screening",
-    "search_cost",
     "standard_error",
+    "step_flops",
     "summarise",
 ]

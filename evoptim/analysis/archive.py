@@ -38,11 +38,18 @@ def champion(archive: Archive) -> ArchiveEntry | None:
 
 
 def leaders(archive: Archive, count: int) -> tuple[ArchiveEntry, ...]:
-    """The best ``count`` evolved optimizers that are comparable with the champion."""
+    """The best ``count`` evolved optimizers that are comparable with the champion.
+
+    Those that compute the same as another one are left out.
+    """
     best = champion(archive)
     if best is None:
         return ()
-    comparable = (e for e in archive.entries if _scored(e) and e.protocol == best.protocol)
+    comparable = (
+        e
+        for e in archive.entries
+        if _scored(e) and e.protocol == best.protocol and e.candidate.same_as is None
+    )
     return tuple(islice(comparable, count))
 
 

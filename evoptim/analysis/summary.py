@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evoptim.analysis.archive import build_archive, leaders
-from evoptim.analysis.cost import SearchCost, search_cost
+from evoptim.analysis.ledger import Ledger, Shape, account
 from evoptim.analysis.noise import pooled_spread, standard_error
 from evoptim.analysis.outcomes import OutcomeCount, count_outcomes
 from evoptim.analysis.result import BASELINE_NAMES, Noise, Result, build_result
-from evoptim.analysis.screening import NO_SCREENING, Screening, screening
 from evoptim.analysis.stage import StageResult
 from evoptim.analysis.verdict import Verdict, compare
 from evoptim.config import RunConfig, Value
@@ -20,11 +19,14 @@ LEADERS = 5
 
 
 class Images(Value):
-    """How many images the task really had; None where that is not known."""
+    """The images that the task really had; None where that is not known."""
 
     train: int | None = None
     validation: int | None = None
     test: int | None = None
+    shape: Shape | None = None
+    """Channels, height and width."""
+    classes: int | None = None
 
 
 class Summary(Value):
@@ -52,8 +54,7 @@ class Summary(Value):
     baselines: tuple[Result, ...]
     """Ranked likewise."""
     outcomes: tuple[OutcomeCount, ...]
-    cost: SearchCost
-    screening: Screening = NO_SCREENING
+    ledger: Ledger
     versions: dict[str, tuple[str, ...]]
     """All versions of each package that computed an evaluation, sorted."""
     verdict: Verdict
@@ -104,8 +105,7 @@ def summarise(
         leaders=best,
         baselines=rivals,
         outcomes=count_outcomes(stages),
-        cost=search_cost(stages, reused),
-        screening=screening(stages),
+        ledger=account(config, stages, images.shape, images.classes, reused),
         versions=_versions(records.values()),
         verdict=compare(best[0] if best else None, rivals),
         caveats=_caveats(best, scored, config, images),

@@ -12,12 +12,13 @@ from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
     Protocol,
+    Racing,
     ScheduleSpec,
     Sweep,
     TaskSpec,
 )
 from evoptim.config.run import BaselineName, RunConfig, SearchSpec
-from evoptim.config.screens import Screens, TrialSpec
+from evoptim.config.screens import Hopeless, Screens, TrialSpec
 from evoptim.config.value import Value
 
 __all__ = [
@@ -26,10 +27,12 @@ __all__ = [
     "DecayMutation",
     "DecaySampling",
     "FullTraining",
+    "Hopeless",
     "JsonObject",
     "ModelSpec",
     "MutationProbabilities",
     "Protocol",
+    "Racing",
     "RunConfig",
     "SamplingProbabilities",
     "ScheduleSpec",

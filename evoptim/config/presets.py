@@ -9,13 +9,14 @@ from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
     Protocol,
+    Racing,
     ScheduleSpec,
     Sweep,
     TaskName,
     TaskSpec,
 )
 from evoptim.config.run import RunConfig, SearchSpec
-from evoptim.config.screens import Screens, TrialSpec
+from evoptim.config.screens import Hopeless, Screens, TrialSpec
 from evoptim.errors import InputError
 
 PAPER_RATES = ((10.0, 1e-2, 1e-5), (1.0, 0.1, 1e-3, 1e-4))
@@ -87,6 +88,7 @@ def _digits_protocol() -> Protocol:
             give_up_epoch=3,
             give_up_accuracy=0.2,
             minimum_accuracy=0.3,
+            racing=Racing(),
         ),
         training=FullTraining(
             epochs=16,
@@ -114,6 +116,7 @@ def _small_images_protocol(task: TaskName) -> Protocol:
             give_up_epoch=3,
             give_up_accuracy=0.12,
             minimum_accuracy=0.15,
+            racing=Racing(),
         ),
         training=FullTraining(
             epochs=8,
@@ -130,7 +133,7 @@ def quickstart(task: TaskName = "digits") -> RunConfig:
     return RunConfig(
         search=SearchSpec(initial=32, particles=4, children=4, generations=5),
         protocol=quickstart_protocol(task),
-        screens=Screens(trial=TrialSpec()),
+        screens=Screens(trial=TrialSpec(), duplicates=True, hopeless=Hopeless()),
     )
 
 

@@ -78,6 +78,19 @@ class ScheduleSpec(Value):
         return self
 
 
+class Racing(Value):
+    """Probes of all rates side by side, from which those that fall behind are dropped.
+
+    Nobody is dropped before some rate has reached both bars of the sweep, so that a candidate
+    fails in a race if it fails in the paper's sweep (:mod:`evoptim.training.race`).
+    """
+
+    margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.1, 0.1, 0.05)
+    """How far behind the leader's training accuracy a rate may lie, in the best of its epochs so
+    far: after the first epoch, the second, …; the last margin also holds for all later ones. They
+    were chosen for four epochs (``python benchmarks/frugal.py``)."""
+
+
 class Sweep(Value):
     """Short probes of every rate; the best training accuracy chooses the rate."""
 
@@ -95,6 +108,9 @@ class Sweep(Value):
     """Also the bar of the first group: if all of its rates miss it, the sweep ends as failed."""
     minimum_accuracy: Fraction
     """The best probe must reach this training accuracy, or the candidate has failed."""
+    racing: Racing | None = None
+    """Whether rates that fall behind are dropped; None is the paper's sweep, one rate after the
+    other, each to its end."""
 
     @model_validator(mode="after")
     def _fits(self) -> Sweep:

@@ -15,10 +15,9 @@ import tiny_training as tiny
 import torch
 
 from evoptim.config import ScheduleSpec
-from evoptim.records import Epoch, Evaluation, Outcome
+from evoptim.records import Epoch, Evaluation, Outcome, best_epoch_of
 from evoptim.tasks import Dataset, Split
 from evoptim.training import evaluate
-from evoptim.training.full import best_epoch_of
 
 
 def run(optimizer: Any = tiny.sgd, split: Split | None = None, **changes: Any) -> Evaluation:
