@@ -160,6 +160,9 @@ class Protocol(Value):
     training: FullTraining
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)
     """One full training for each; fitness is their mean. The sweep uses the first."""
+    test: bool = False
+    """Whether test images are measured, once for each training, at its end. Only the finals of a
+    run do: what has not been looked at cannot have been fitted to."""
     timeout_seconds: Annotated[float, Field(gt=0.0)] | None = None
     """Wall-clock limit of one evaluation; None for no limit. A time-out depends on the machine,
     so a run that needs to be reproducible sets none."""

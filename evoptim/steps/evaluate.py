@@ -14,7 +14,7 @@ from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.records import Candidate, Evaluation, Outcome
 from evoptim.steps.parts import read_chunk
-from evoptim.steps.reading import read_config, stage_protocol
+from evoptim.steps.reading import read_config, stage_protocol, stage_screens
 from evoptim.steps.screens import prepare, screen_of
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
@@ -41,23 +41,24 @@ def evaluate(store: str, run: str, generation: int, chunk: int, candidates_per_t
     _evaluate(open_store(store), run, Stage.generation(generation), chunk, candidates_per_task)
 
 
-def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
-    """Train the baselines of one chunk that have no evaluation yet; raises as :func:`evaluate`."""
-    _evaluate(open_store(store), run, Stage.baselines(), chunk, candidates_per_task)
+def evaluate_finals(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
+    """Train the finalists and baselines of one chunk; otherwise as :func:`evaluate`."""
+    _evaluate(open_store(store), run, Stage.finals(), chunk, candidates_per_task)
 
 
 def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> None:
     config = read_config(store, run)
     protocol = stage_protocol(config, stage)
     mine = read_chunk(store, run, config, stage, chunk, size)
+    screens = stage_screens(config, stage)
     asked = read_many(
-        lambda each: _left(store, run, stage, each, protocol, config.screens, mine.bars),
+        lambda each: _left(store, run, stage, each, protocol, screens, mine.bars),
         # A duplicate takes its twin's evaluation when it is read (evoptim.steps.twins).
         [each for each in mine.candidates if each.same_as is None],
     )
     left = [each for each in asked if each is not None]
     if any(each.screen is not None for each in left):
-        prepare(config.screens)
+        prepare(screens)
     if left:
         _train(store, run, stage, left, protocol)
 

@@ -27,7 +27,7 @@ def train_fully(
 
     It is stopped after an epoch from ``give_up_epoch`` on whose training accuracy is below
     ``give_up_accuracy``; that epoch counts. Test images are looked at once, at the end, with the
-    weights of the best epoch; those of a hopeless training never.
+    weights of the best epoch, and only if the protocol says so; those of a hopeless training never.
 
     Args:
         setting: what all trainings share.
@@ -66,7 +66,7 @@ def train_fully(
             stopped = "hopeless"
             break
     test = None
-    if best_epoch is not None and stopped != "hopeless":
+    if best_epoch is not None and setting.protocol.test and stopped != "hopeless":
         network.load_state_dict(best_weights)
         test = measure(network, setting.split.test, setting.normalise)
     return Training(

@@ -77,6 +77,18 @@ def test_ten_thousand_classes_give_a_record() -> None:
     assert record.fitness is not None
 
 
+def test_test_images_are_measured_only_where_the_protocol_says_so() -> None:
+    measured, unmeasured = run(test=True, seeds=(3, 5)), run(test=False, seeds=(3, 5))
+    assert measured.test_accuracy is not None
+    assert unmeasured.test_accuracy is None
+    for training in unmeasured.trainings:
+        assert (training.test_loss, training.test_accuracy) == (None, None)
+    # It changes nothing else.
+    assert [each.curve for each in unmeasured.trainings] == [e.curve for e in measured.trainings]
+    assert unmeasured.fitness == measured.fitness
+    assert unmeasured.protocol != measured.protocol
+
+
 class TestFailures:
     def test_climbing_instead_of_descending_fails(self) -> None:
         def uphill(params: Any, lr: float, schedule: ScheduleSpec) -> torch.optim.Optimizer:
