@@ -34,6 +34,7 @@ SETTINGS = (
     f"search.generations={GENERATIONS}",
     "baselines=[sgd, adam]",
     "screens.trial=null",
+    "screens.duplicates=false",
     "protocol.task.train=200",
     "protocol.task.validation=100",
     "protocol.task.test=100",
