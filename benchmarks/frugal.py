@@ -55,8 +55,8 @@ MARGINS = tuple(
 AT_MOST = 0.5
 """Share of the sweep's steps that a race may take."""
 HOPELESS = tuple(
-    Hopeless(margin=margin, quantile=quantile)
-    for quantile, margin in product((0.0, 0.5), (0.5, 0.6, 0.7, 0.8, 0.9))
+    Hopeless(margin=margin, quantile=quantile, grace=grace)
+    for quantile, grace, margin in product((0.0, 0.5), (0.0, 0.25, 0.5), (0.6, 0.7, 0.8, 0.9))
 )
 
 
@@ -241,7 +241,7 @@ def hopeless_report(judged: Sequence[Judged], protocol: Protocol) -> None:
         ("the others", [each for each in children if each.measures]),
     ):
         print(f"hopeless trainings, {title} ({len(some)}):")
-        print("    quantile margin   stopped   false stops: of stopped, of all   training steps")
+        print("    quantile  grace margin   stopped   false stops   training steps saved")
         for spec in HOPELESS:
             _hopeless_line(spec, some, protocol)
 
@@ -259,8 +259,8 @@ def _hopeless_line(spec: Hopeless, some: Sequence[Judged], protocol: Protocol) -
             false += each.chosen
     mark = "  default" if spec == Hopeless() else ""
     print(
-        f"    {spec.quantile:8} {spec.margin:6}   {stopped:7}   {false:4}, "
-        f"{interval(false, len(some))}   {1 - spent / whole:6.1%} saved{mark}"
+        f"    {spec.quantile:8} {spec.grace:6} {spec.margin:6}   {stopped:7}   "
+        f"{false}: {interval(false, len(some))}   {1 - spent / whole:6.1%}{mark}"
     )
 
 
