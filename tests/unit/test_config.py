@@ -25,6 +25,7 @@ PAPER_SWEEP = {
     "give_up_epoch": 3,
     "give_up_accuracy": 0.25,
     "minimum_accuracy": 0.40,
+    "racing": None,
 }
 PAPER_TASK = {
     "name": "cifar10",
