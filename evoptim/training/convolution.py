@@ -57,7 +57,7 @@ class Convolution(Protocol):
     """One layer's convolution; its buffers hold what the last forward pass left."""
 
     inside: Tensor
-    """N x H x W x C, within the padded buffer: where the input is written."""
+    """N x H x W x C, where the input is written: the inside of the padded buffer."""
 
     def forward(self, weight: Tensor, out: Tensor) -> None:
         """Write rows x K into ``out``."""
@@ -71,8 +71,8 @@ class Convolution(Protocol):
 
 def convolution(shape: Shape, device: torch.device, dtype: torch.dtype) -> Convolution:
     """The faster way for this shape; ``dtype`` is what products are computed in."""
-    matrix = shape.rows * 9 * shape.channels <= LARGEST_MATRIX
-    if matrix and device.type == "cpu" and dtype is torch.float32:
+    small = shape.rows * 9 * shape.channels <= LARGEST_MATRIX
+    if small and device.type == "cpu" and dtype is torch.float32:
         return MatrixConvolution(shape, device)
     return LibraryConvolution(shape, device, dtype)
 
@@ -108,61 +108,63 @@ class MatrixConvolution:
 
     def __init__(self, shape: Shape, device: torch.device) -> None:
         self._shape = shape
-        self._padded, self.inside = _padded(shape, device, torch.float32)
-        self._windows = windows(self._padded, shape)
+        padded, self.inside = _padded(shape, device, torch.float32)
+        self._windows = windows(padded, shape)
         self._unfolded = torch.empty(self._windows.shape)
-        self._columns = self._unfolded.view(shape.rows, 9 * shape.channels)
-        if shape.stride == 2:
-            self._folding = _Folding(shape)
+        self._product = Unfolded(shape)
+        self._product.take(self._unfolded)
+        self._fold = _Fold(shape)
 
     def forward(self, weight: Tensor, out: Tensor) -> None:
         """See :class:`Convolution`."""
         self._unfolded.copy_(self._windows)
-        torch.mm(self._columns, weight.t(), out=out)
+        self._product.forward(weight, out)
 
     def weight_gradient(self, gradient: Tensor, out: Tensor) -> None:
         """See :class:`Convolution`."""
-        torch.mm(gradient.t(), self._columns, out=out)
+        self._product.weight_gradient(gradient, out)
 
     def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """See :class:`Convolution`; only a stride of 2 has a layer before it."""
-        torch.mm(gradient, weight, out=self._folding.columns)
-        return self._folding()
+        """See :class:`Convolution`."""
+        return self._fold(torch.mm(gradient, weight)).view(self.inside.shape)
 
 
-class _Folding:
-    """Adds the gradients of overlapping windows of stride 2 up, in four pieces without overlap."""
+class _Fold:
+    """Sums what the windows that cover a pixel say of it; the reverse of unfolding.
+
+    As the bags of an embedding, for which torch has a fast kernel: a bag is a pixel of the input,
+    and its words are (window, place within it).
+    """
 
     def __init__(self, shape: Shape) -> None:
-        images, height, width, channels = (
-            shape.images, shape.out_height, shape.out_width, shape.channels,
-        )  # fmt: skip
-        self.columns = torch.empty(shape.rows, 9 * channels)
-        padded = torch.empty(images, 2 * height + 1, 2 * width + 1, channels)
-        # Pixel (2y + dy, 2x + dx) at [image, y, dy, x, dx].
-        image, row, column, _ = padded.stride()
-        blocks = padded.as_strided(
-            (images, height, 2, width, 2, channels), (image, 2 * row, row, 2 * column, column, 1)
-        )
-        windows_ = self.columns.view(images, height, width, 3, 3, channels).permute(
-            0, 1, 3, 2, 4, 5
-        )
-        self._first = (blocks, windows_[:, :, :2, :, :2])
-        # What a window adds to the block below it, right of it, and diagonally.
-        self._others = (
-            (blocks[:, 1:, 0], windows_[:, :-1, 2, :, :2]),
-            (blocks[:, :, :, 1:, 0], windows_[:, :, :2, :-1, 2]),
-            (blocks[:, 1:, 0, 1:, 0], windows_[:, :-1, 2, :-1, 2]),
-        )
-        top, left = same_padding(shape.height, 2)[0], same_padding(shape.width, 2)[0]
-        self._result = padded[:, top : top + shape.height, left : left + shape.width]
+        self._channels = shape.channels
+        rows, inside_y = _covered(shape.height, shape.out_height, shape.stride)
+        columns, inside_x = _covered(shape.width, shape.out_width, shape.stride)
+        images = torch.arange(shape.images).view(-1, 1, 1, 1, 1) * (shape.height * shape.width)
+        # Image x row and column of the window x row and column within it, as words are numbered.
+        pixel = images + rows[:, None, :, None] * shape.width + columns[None, :, None, :]
+        inside = (inside_y[:, None, :, None] & inside_x[None, :, None, :]).expand_as(pixel)
+        words = inside.flatten().nonzero().flatten()
+        bags = pixel.flatten()[words]
+        bags, order = bags.sort(stable=True)
+        self._words = words[order].int()
+        counts = torch.bincount(bags, minlength=shape.images * shape.height * shape.width)
+        self._starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).int()
 
-    def __call__(self) -> Tensor:
-        target, source = self._first
-        target.copy_(source)
-        for target, source in self._others:
-            target.add_(source)
-        return self._result
+    def __call__(self, columns: Tensor) -> Tensor:
+        """Rows x 9C to input pixels x C."""
+        summed: Tensor = torch.ops.aten._embedding_bag_forward_only(
+            columns.view(-1, self._channels), self._words, self._starts,
+            False, 0, False, None, True,
+        )[0]  # fmt: skip
+        return summed
+
+
+def _covered(side: int, outputs: int, stride: int) -> tuple[Tensor, Tensor]:
+    """Along one axis: the pixel at each of the 3 places of each window, and whether it is one."""
+    before = same_padding(side, stride)[0]
+    places = torch.arange(outputs)[:, None] * stride + torch.arange(3) - before
+    return places, (places >= 0) & (places < side)
 
 
 class LibraryConvolution:

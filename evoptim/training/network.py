@@ -205,7 +205,9 @@ class _Pass:
         """Through swish, normalisation and convolution: the gradient of the layer's input."""
         block, rows, layer = self._network._blocks[number], self._rows[number], self._layers[number]
         normalised, mean, inverse = kept
-        before = _aten.silu_backward(gradient, normalised.view(gradient.shape)).view(rows.shape)
+        before = torch.empty_like(rows)
+        shape = gradient.shape
+        _aten.silu_backward(gradient, normalised.view(shape), grad_input=before.view(shape))
         convolved, scale, shift = _aten.native_batch_norm_backward(
             before, rows, block.scale, block.mean, block.variance, mean, inverse,
             True, BATCH_NORM_EPSILON, [True, True, True],

@@ -12,7 +12,7 @@ from typing import Literal
 from evoptim.config import Sweep
 from evoptim.records import Outcome, Probe
 from evoptim.training.epoch import Metrics, train_epoch
-from evoptim.training.fault import CandidateError, guarded
+from evoptim.training.fault import CandidateError
 from evoptim.training.meter import Meter
 from evoptim.training.setting import Setting
 
@@ -69,7 +69,7 @@ def _failed(probes: Sequence[Probe]) -> Swept:
 def _probe(setting: Setting, rate: float, meter: Meter) -> Probe:
     spec, seed = setting.protocol.sweep, setting.protocol.seeds[0]
     network = setting.network(seed)
-    optimizer = guarded(lambda: setting.make_optimizer(network.parameters(), rate, spec.schedule))
+    optimizer = setting.optimizer(network, rate, spec.schedule)
     batches = setting.batches(seed)
     accuracies: list[float] = []
     stopped: Literal["completed", "non-finite", "below-bar", "timed-out"] = "completed"
