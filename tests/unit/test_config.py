@@ -42,6 +42,7 @@ PAPER_INIT = {
     "batch_size": 128,
     "normalisation": "unit",
     "augmentation": "none",
+    "precision": "float32",
     "sweep": PAPER_SWEEP
     | {"schedule": {"total_steps": 8_000, "warmup_steps": 800, "hold_steps": 0}},
     "training": {
@@ -60,6 +61,7 @@ PAPER_EVOLUTION = {
     "batch_size": 128,
     "normalisation": "standard",
     "augmentation": "crop-flip-cutout",
+    "precision": "float32",
     "sweep": PAPER_SWEEP
     | {"schedule": {"total_steps": 16_000, "warmup_steps": 800, "hold_steps": 0}},
     "training": {
@@ -241,6 +243,7 @@ def test_every_part_of_a_protocol_takes_part_in_its_content_id(path: str) -> Non
         "sweep": paper_evolution_protocol().sweep,
         "training": paper_evolution_protocol().training,
         "seeds": (1,),
+        "precision": "tf32",
         "timeout_seconds": 60.0,
     }
     protocol = paper_init_protocol()
