@@ -165,9 +165,7 @@ def extrapolate(protocol: Protocol, split: Split, repeats: int, threads: int) ->
         for _ in range(repeats):
             ours.append(timed(lambda: train_epoch(network, optimizer, batches, STEPS, meter))[1])
             plain.append(timed(lambda: loop.epoch(*theirs, STEPS))[1])
-    return tuple(
-        statistics.median(side) / STEPS * most_steps(protocol) for side in (ours, plain)
-    )
+    return tuple(statistics.median(side) / STEPS * most_steps(protocol) for side in (ours, plain))
 
 
 def _percent(share: float | None) -> str:
@@ -175,9 +173,7 @@ def _percent(share: float | None) -> str:
 
 
 def _of_images(protocol: Protocol, images: str) -> Protocol:
-    return protocol.model_copy(
-        update={"task": protocol.task.model_copy(update={"data": images})}
-    )
+    return protocol.model_copy(update={"task": protocol.task.model_copy(update={"data": images})})
 
 
 def main() -> None:

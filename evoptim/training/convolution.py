@@ -182,9 +182,7 @@ class LibraryConvolution:
 
     def weight_gradient(self, gradient: Tensor, out: Tensor) -> None:
         """See :class:`Convolution`."""
-        kernel = torch.empty(
-            out.shape, device=out.device, dtype=self._dtype
-        )
+        kernel = torch.empty(out.shape, device=out.device, dtype=self._dtype)
         result = self._backward(gradient, self._kernel(kernel), (False, True))[1]
         out.view(-1, 3, 3, self._shape.channels).copy_(result.permute(0, 2, 3, 1))
 
@@ -210,9 +208,7 @@ class LibraryConvolution:
 
     def _kernel(self, weight: Tensor) -> Tensor:
         """K x C x 3 x 3 in channels-last memory."""
-        return (
-            weight.view(-1, 3, 3, self._shape.channels).permute(0, 3, 1, 2).to(self._dtype)
-        )
+        return weight.view(-1, 3, 3, self._shape.channels).permute(0, 3, 1, 2).to(self._dtype)
 
     def _backward(
         self, gradient: Tensor, kernel: Tensor, wanted: tuple[bool, bool]

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.optim.optimizer import Optimizer
 
 from evoptim.training.batches import Batch
+from evoptim.training.capture import CapturedSteps, can_capture, cuda_graph
 from evoptim.training.fault import guarded
 from evoptim.training.inputs import Inputs
 from evoptim.training.meter import Meter
@@ -55,15 +56,14 @@ def train_epoch(
         CandidateError: the optimizer raised.
     """
     network.train()
-    learn = network.learn if isinstance(network, TrainingNetwork) else _by_autograd(network)
+    take_step = _steps(network, optimizer)
     loss_sum, correct, images = 0.0, 0, 0
     seen: list[Batch] = []
     for step in range(steps):
         if step % _LOOK_EVERY == 0 and meter.expired:
             return "timed-out"
         inputs, labels = next(batches)
-        seen.append((learn(inputs, labels), labels))
-        guarded(optimizer.step)
+        seen.append((take_step(inputs, labels), labels))
         meter.steps += 1
         if len(seen) == _LOOK_EVERY or step == steps - 1:
             chunk = _metrics(seen)
@@ -77,23 +77,41 @@ def train_epoch(
     return Metrics(loss_sum / images, correct / images)
 
 
-Learn = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From inputs and labels to logits; it sets the gradients of the mean cross-entropy."""
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From inputs and labels to the logits before the step that it takes."""
 
 
-def _by_autograd(network: nn.Module) -> Learn:
+def _steps(network: nn.Module, optimizer: Optimizer) -> Step:
+    """The cheapest way to take steps with this network and this optimizer."""
+    if not isinstance(network, TrainingNetwork):
+        return _by_autograd(network, optimizer)
+    if network.device.type == "cuda" and can_capture(optimizer):
+        if not isinstance(network.steps, CapturedSteps):
+            network.steps = CapturedSteps(network, optimizer, cuda_graph)
+        return network.steps
+
+    def step(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        logits = network.learn(inputs, labels)
+        guarded(optimizer.step)
+        return logits
+
+    return step
+
+
+def _by_autograd(network: nn.Module, optimizer: Optimizer) -> Step:
     """For networks that do not compute their gradients by themselves."""
     # Module.zero_grad would walk the module tree again at every step.
     weights = list(network.parameters())
 
-    def learn(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def step(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = network(inputs)
         for weight in weights:
             weight.grad = None
         functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+        guarded(optimizer.step)
         return logits.detach()
 
-    return learn
+    return step
 
 
 @dataclass(frozen=True)

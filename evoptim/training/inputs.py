@@ -35,7 +35,7 @@ class Inputs:
         small = numbers * batch_size <= LARGEST_MATRIX and numbers * len(data) <= LARGEST_UNFOLDED
         if unfolded and small and data.images.device.type == "cpu":
             self._ready = torch.cat(
-                [unfold(normalise(images)) for images in data.images.split(batch_size)]
+                [unfold(normalise(images)) for images in torch.split(data.images, batch_size)]
             )
 
     def __len__(self) -> int:

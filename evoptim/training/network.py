@@ -73,6 +73,8 @@ class TrainingNetwork(ConvNet):
         )
         self._channels, self._device, self._precision = channels, device, precision
         self._passes: dict[tuple[int, ...], _Pass] = {}
+        self.steps: object = None
+        """What has been recorded of its training, see :mod:`evoptim.training.capture`."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits; in evaluation mode images may come unfolded."""
@@ -91,8 +93,24 @@ class TrainingNetwork(ConvNet):
                 :func:`evoptim.training.convolution.unfold`.
             labels: int64, N.
         """
+        return self.learn_masked(inputs, labels, self.draw_mask(len(inputs)))
+
+    def draw_mask(self, images: int) -> Tensor | None:
+        """The next dropout mask: what pooled features are multiplied by; None for 1."""
+        return self.dropout.mask(
+            self.classifier.weight.new_empty(()).expand(images, self.classifier.in_features)
+        )
+
+    @torch.no_grad()
+    def learn_masked(self, inputs: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
+        """As :meth:`learn`, under a dropout mask that was drawn before."""
         self.flat.attach()
-        return self._pass(inputs).learned(inputs, labels)
+        return self._pass(inputs).learned(inputs, labels, mask)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        return self._device
 
     def _pass(self, inputs: Tensor) -> _Pass:
         key = (*inputs.shape, inputs.ndim, self.training)
@@ -116,14 +134,10 @@ class _Pass:
             outputs = len(block.bias)
             shape = Shape(len(inputs), height, width, channels, outputs, 2 if number else 1)
             first = unfolded and not number
-            self._layers.append(
-                Unfolded(shape) if first else convolution(shape, device, precision)
-            )
+            self._layers.append(Unfolded(shape) if first else convolution(shape, device, precision))
             self._shapes.append(shape)
             height, width, channels = shape.out_height, shape.out_width, outputs
-        self._rows = [
-            torch.empty(each.rows, each.outputs, device=device) for each in self._shapes
-        ]
+        self._rows = [torch.empty(each.rows, each.outputs, device=device) for each in self._shapes]
         last = self._shapes[-1]
         self._pixels = last.out_height * last.out_width
 
@@ -146,7 +160,8 @@ class _Pass:
                     _aten.silu.out(image, out=inside)
                 else:
                     inside.copy_(_aten.silu(image))
-        return _aten.silu(rows).view(len(inputs), self._pixels, -1).mean(1)
+        pooled: Tensor = _aten.silu(rows).view(len(inputs), self._pixels, -1).mean(1)
+        return pooled
 
     def inferred(self, inputs: Tensor) -> Tensor:
         """Logits by the running statistics, which are folded into the weights."""
@@ -162,7 +177,7 @@ class _Pass:
         logits: Tensor = network.classifier(self._forward(inputs, normalised))
         return logits
 
-    def learned(self, inputs: Tensor, labels: Tensor) -> Tensor:
+    def learned(self, inputs: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
         """See :meth:`TrainingNetwork.learn`."""
         network = self._network
         kept: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -181,7 +196,6 @@ class _Pass:
             return kept[number][0]
 
         pooled = self._forward(inputs, normalised)
-        mask = network.dropout.mask(pooled)
         features = pooled if mask is None else pooled * mask
         weight = network.classifier.weight
         logits = torch.addmm(network.classifier.bias, features, weight.t())
@@ -199,9 +213,7 @@ class _Pass:
             spread = self._back(number, spread, kept[number])
         return logits
 
-    def _back(
-        self, number: int, gradient: Tensor, kept: tuple[Tensor, Tensor, Tensor]
-    ) -> Tensor:
+    def _back(self, number: int, gradient: Tensor, kept: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Through swish, normalisation and convolution: the gradient of the layer's input."""
         block, rows, layer = self._network._blocks[number], self._rows[number], self._layers[number]
         normalised, mean, inverse = kept
