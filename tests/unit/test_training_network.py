@@ -111,7 +111,7 @@ class TestGradients:
             for network in (ours, plain):
                 for each in [*network.parameters(), *network.buffers()]:
                     if each.is_floating_point():
-                        each += 0.3
+                        each.add_(0.3)
         images, _ = batch(*size)
         ours.eval()
         plain.eval()
