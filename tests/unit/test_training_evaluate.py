@@ -67,6 +67,17 @@ def test_each_seed_trains_once_and_fitness_is_the_mean() -> None:
     assert both.test_accuracy == pytest.approx(sum(tests) / 2, rel=1e-12)
 
 
+def test_ten_thousand_classes_give_a_record() -> None:
+    def part(count: int, seed: int) -> Dataset:
+        few = tiny.stripes(count, seed)
+        return Dataset(few.images, few.labels * 2_500)
+
+    names = tuple(map(str, range(10_000)))
+    record = run(split=Split(names, part(40, 0), part(30, 1), part(20, 2)))
+    assert record.outcome is Outcome.TRAINED
+    assert record.fitness is not None
+
+
 class TestFailures:
     def test_climbing_instead_of_descending_fails(self) -> None:
         def uphill(params: Any, lr: float, schedule: ScheduleSpec) -> torch.optim.Optimizer:
