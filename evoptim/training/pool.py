@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+import torch
+
 from evoptim.config import Protocol, TaskSpec
 from evoptim.errors import InfrastructureError
 from evoptim.orphan import end_with_parent
@@ -185,23 +187,30 @@ def _in_processes(
             workers.append(_start(device))
         waiting = deque(enumerate(jobs))
         busy: dict[Connection, tuple[int, Job]] = {}
+        # Whose job had another beside it, be it for a moment.
+        crowded: set[Connection] = set()
         idle = [worker.pipe for worker in workers]
         while waiting or busy:
             while waiting and idle:
                 busy[pipe := idle.pop()] = waiting.popleft()
                 _send(pipe, busy[pipe][1])
+            if len(busy) > 1:
+                crowded.update(busy)
             ready = set(wait(list(busy)))
             for pipe in [pipe for pipe in busy if pipe in ready]:
                 index, job = busy.pop(pipe)
                 result = _receive(pipe, job.subject)
                 if isinstance(result, Evaluation):
-                    idle.append(pipe)
                     yield index, result
-                elif len(workers) > 1:
-                    _retire(pipe, workers)
-                    waiting.append((index, job))
-                else:
+                elif len(workers) == 1 and pipe not in crowded:
                     raise _no_memory(job.subject, result.message)
+                else:
+                    waiting.append((index, job))
+                crowded.discard(pipe)
+                if isinstance(result, _NoMemory) and len(workers) > 1:
+                    _retire(pipe, workers)
+                else:
+                    idle.append(pipe)
     finally:
         for worker in workers:
             worker.pipe.close()
@@ -263,4 +272,6 @@ def _serve(pipe: Connection, device: Device) -> None:
         except Exception as error:
             words = _in_words(error)
             result = _NoMemory(words) if lacks_memory(error) else words
+            # What torch keeps for later would be missing elsewhere.
+            torch.cuda.empty_cache()
         pipe.send(result)
