@@ -86,6 +86,7 @@ def prepare(
         split.classes, split.train.to(where), split.validation.to(where), split.test.to(where)
     )
     normalise = normalisation(protocol.normalisation, moved)
+    exact = protocol.precision != "bfloat16"
     return Setting(
         protocol,
         moved,
@@ -93,9 +94,9 @@ def prepare(
             moved.train,
             normalise,
             protocol.batch_size,
-            unfolded=protocol.augmentation == "none",
+            unfolded=exact and protocol.augmentation == "none",
         ),
-        Inputs(moved.validation, normalise, MEASURED_AT_ONCE, unfolded=True),
+        Inputs(moved.validation, normalise, MEASURED_AT_ONCE, unfolded=exact),
         # Looked at once: not worth unfolding.
         Inputs(moved.test, normalise, MEASURED_AT_ONCE, unfolded=False),
         make_optimizer,

@@ -282,3 +282,8 @@ def test_a_generation_may_not_hold_more_than_a_store_can_number() -> None:
 def test_strings_are_not_taken_for_numbers() -> None:
     with pytest.raises(ValidationError, match="valid integer"):
         SearchSpec.model_validate({"initial": "3", "particles": 1, "children": 1, "generations": 1})
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValidationError, match="float32"):
+        Protocol.model_validate({**paper_init_protocol().model_dump(), "precision": "float16"})
