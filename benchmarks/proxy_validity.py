@@ -2,16 +2,16 @@
 
 Candidates are drawn from those of Morgan & Hougen's log that trained; the truth is the mean of
 their logged validation accuracies under the paper's evolution fitness. Each is evaluated here under
-cheap protocols on digits and on CIFAR-10 at 16x16, and every feature of an evaluation (accuracy,
-loss, slope, what the sweep saw, ...) is a way to rank. Printed is Spearman's rank correlation with
-a bootstrap interval. Of the two halves of the sample one designs, that is: chooses a feature, and
-the other one reports how good that choice is.
+cheap protocols, on digits and on CIFAR-10 at 16x16, and everything that an evaluation says
+(accuracy, loss, slopes, what the sweep saw) is a way to rank. Printed is Spearman's rank correlation
+with a bootstrap interval. Every other candidate has a part in choosing a way to rank; the rest say
+how good the choice is.
 
-    EVOPTIM_REFERENCE_DIR=... python benchmarks/proxy_validity.py --data cifar10-images.zip --out FOLDER
+    EVOPTIM_REFERENCE_DIR=... python benchmarks/proxy_validity.py --out FOLDER --data cifar10.zip
 
 Evaluations are kept in FOLDER, one JSON object a line: kill it and start it again at any time, or
-with a larger ``--sample``. ``evolved_log.csv`` of the reference folder has the columns role,
-momentum, expression, val_acc, failed.
+with a larger ``--sample``, which begins with the smaller one. ``--report`` prints what is kept. The
+reference folder holds ``evolved_log.csv`` (role, momentum, expression, val_acc, failed).
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ import csv
 import json
 import os
 import random
-import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
+from known_rate import at_known_rate
+from numpy.typing import NDArray
+from proxy_features import FEATURES, FITNESS
 from rank_correlation import (
     Estimate,
     Values,
@@ -39,6 +42,7 @@ from rank_correlation import (
     mean_rank,
     pooled_deviation,
     ranks,
+    spearman,
 )
 from rich.console import Console
 from rich.progress import track
@@ -55,18 +59,16 @@ from evoptim.trial import load_digits, trial
 FOLDER_VARIABLE = "EVOPTIM_REFERENCE_DIR"
 EVOLUTION_ROLES = ("mutation", "init_particle")
 
+LENGTHS = (("digits", 100), ("cifar", 100), ("digits", 1_200), ("cifar", 1_200))
+"""Other lengths of the full training, at the rate that the protocol of that name chose."""
 
-@dataclass(frozen=True)
-class Logged:
-    """A candidate of the log that trained, with its sign as our integrity check chooses it."""
-
-    genome: Genome
-    accuracies: tuple[float, ...]
-    """Of every logged evaluation under the evolution fitness, as fractions."""
-
-    @property
-    def truth(self) -> float:
-        return statistics.fmean(self.accuracies)
+PAIRS = (
+    ("digits", "cifar"),
+    ("digits, the paper's shape", "cifar"),
+    ("digits, 100 steps", "cifar, 100 steps"),
+    ("digits, 1200 steps", "cifar, 1200 steps"),
+)
+"""Protocols of which the mean of both ranks is a way to rank, too."""
 
 
 # --- the log -------------------------------------------------------------------------------------
@@ -78,43 +80,44 @@ def read_log(path: Path) -> list[dict[str, str]]:
 
 
 def trained(rows: Sequence[Mapping[str, str]]) -> dict[str, tuple[float, ...]]:
-    """Logged evolution accuracies by formula, in the order of the log."""
+    """Logged evolution accuracies, as fractions, by formula."""
     found: dict[str, list[float]] = {}
     for row in rows:
         if row["role"] in EVOLUTION_ROLES and row["failed"] == "0":
-            formula = f"{row['momentum']} ~ {row['expression']}"
-            found.setdefault(formula, []).append(float(row["val_acc"]))
+            found.setdefault(_formula(row), []).append(float(row["val_acc"]))
     return {formula: tuple(values) for formula, values in found.items()}
 
 
-def sample(found: Mapping[str, tuple[float, ...]], count: int, seed: int) -> list[Logged]:
-    """The first ``count`` of a random order, so that a larger sample begins with a smaller one."""
-    formulas = sorted(found)
-    random.Random(seed).shuffle(formulas)
-    return [_signed(formula, found[formula]) for formula in formulas[:count]]
-
-
-def _signed(formula: str, accuracies: tuple[float, ...]) -> Logged:
-    genome = Genome.parse(formula)
-    return Logged(genome.with_sign(check_integrity(genome).sign), accuracies)
-
-
 def initial_scores(rows: Sequence[Mapping[str, str]]) -> tuple[Values, Values]:
-    """The authors' own cheap protocol: initial and evolution fitness of the same particles."""
+    """The authors' own cheap protocol: initial and evolution fitness of their particles."""
+    scored = [row for row in rows if row["failed"] == "0"]
     initial = {
-        (row["momentum"], row["expression"]): float(row["val_acc"])
-        for row in rows
-        if row["role"] == "init_model" and row["failed"] == "0"
+        _formula(row): float(row["val_acc"]) for row in scored if row["role"] == "init_model"
     }
     pairs = [
-        (initial[key], float(row["val_acc"]))
-        for row in rows
-        if row["role"] == "init_particle"
-        and row["failed"] == "0"
-        and (key := (row["momentum"], row["expression"])) in initial
+        (initial[_formula(row)], float(row["val_acc"]))
+        for row in scored
+        if row["role"] == "init_particle" and _formula(row) in initial
     ]
     cheap, full = np.array(pairs, dtype=np.float64).T
     return cheap, full
+
+
+def sample(formulas: Sequence[str], count: int, seed: int) -> list[str]:
+    """The first ones of a random order, so that a larger sample begins with a smaller one."""
+    shuffled = sorted(formulas)
+    random.Random(seed).shuffle(shuffled)
+    return shuffled[:count]
+
+
+def _formula(row: Mapping[str, str]) -> str:
+    return f"{row['momentum']} ~ {row['expression']}"
+
+
+def signed(formula: str) -> Genome:
+    """The genome with the sign that the integrity check gives it."""
+    genome = Genome.parse(formula)
+    return genome.with_sign(check_integrity(genome).sign)
 
 
 # --- the protocols -------------------------------------------------------------------------------
@@ -124,138 +127,34 @@ def swept(data: str | None) -> dict[str, Protocol]:
     """Protocols with a sweep of their own: those of ``quickstart``, and one in the paper's shape,
     whose sweep sees nothing but the warm-up of the full training's schedule."""
     digits = quickstart_protocol()
-    schedule = ScheduleSpec(total_steps=600, warmup_steps=60)
-    protocols = {
-        "digits": digits,
-        "digits, paper's shape": digits.model_copy(
-            update={
-                "sweep": digits.sweep.model_copy(update={"schedule": schedule}),
-                "training": _training(digits.training, 600, 60),
-                "seeds": (0,),
-            }
-        ),
-    }
+    training = trained_for(digits.training, 600, warmup=60)
+    sweep = digits.sweep.model_copy(update={"schedule": training.schedule})
+    shaped = {"sweep": sweep, "training": training, "seeds": (0,)}
+    protocols = {"digits": digits}
     if data is not None:
-        small = quickstart_protocol("cifar10")
-        task = small.task.model_copy(update={"data": data})
-        protocols["cifar"] = small.model_copy(update={"task": task})
-    return protocols
+        cifar = quickstart_protocol("cifar10")
+        task = cifar.task.model_copy(update={"data": data})
+        protocols["cifar"] = cifar.model_copy(update={"task": task})
+    return protocols | {"digits, the paper's shape": digits.model_copy(update=shaped)}
 
 
-LENGTHS = (("digits", 100), ("cifar", 100), ("digits", 1_200), ("cifar", 1_200))
-"""Other lengths of the full training, at the rate that the protocol of that name chose."""
+def trained_for(base: FullTraining, steps: int, warmup: int) -> FullTraining:
+    """``base`` with another number of steps, never given up."""
+    epochs = steps // base.steps_per_epoch
+    schedule = ScheduleSpec(total_steps=steps, warmup_steps=warmup)
+    return base.model_copy(update={"epochs": epochs, "schedule": schedule, "give_up_epoch": epochs})
 
 
 def lengthened(base: Protocol, steps: int, rate: float) -> Protocol:
-    """``base`` with a full training of ``steps`` steps at a known rate, under its first seed."""
-    sweep = base.sweep.model_copy(
-        update={
-            "rates": ((rate,),),
-            "epochs": 1,
-            "steps_per_epoch": 1,
-            "give_up_accuracy": 0.0,
-            "minimum_accuracy": 0.0,
-        }
-    )
-    training = _training(base.training, steps, steps // 10)
-    return base.model_copy(
-        update={"sweep": sweep, "training": training, "seeds": base.seeds[:1]}
-    )
-
-
-def _training(base: FullTraining, steps: int, warmup: int) -> FullTraining:
-    epochs = steps // base.steps_per_epoch
-    return base.model_copy(
-        update={
-            "epochs": epochs,
-            "schedule": ScheduleSpec(total_steps=steps, warmup_steps=warmup),
-            "give_up_epoch": epochs,
-        }
-    )
-
-
-# --- the features --------------------------------------------------------------------------------
-
-Feature = Callable[[Evaluation], "float | None"]
-
-
-def _over_seeds(evaluation: Evaluation, value: Callable[[Curve], float | None]) -> float | None:
-    if evaluation.fitness is None:
-        return None
-    values = [value(Curve(training)) for training in evaluation.trainings]
-    known = [each for each in values if each is not None]
-    return statistics.fmean(known) if len(known) == len(values) else None
-
-
-class Curve:
-    """The learning curve of one full training."""
-
-    def __init__(self, training: object) -> None:
-        self.rows = training.curve  # type: ignore[attr-defined]
-
-    def accuracy(self, share: float) -> float:
-        return float(self.rows[self._at(share)].validation_accuracy)
-
-    def loss(self, share: float) -> float | None:
-        return _negative(self.rows[self._at(share)].validation_loss)
-
-    def least_loss(self) -> float | None:
-        known = [row.validation_loss for row in self.rows if row.validation_loss is not None]
-        return _negative(min(known, default=None))
-
-    def mean_accuracy(self) -> float:
-        return statistics.fmean(row.validation_accuracy for row in self.rows)
-
-    def train_loss(self) -> float | None:
-        return _negative(self.rows[-1].train_loss)
-
-    def _at(self, share: float) -> int:
-        return max(0, round(share * len(self.rows)) - 1)
-
-
-def _negative(loss: float | None) -> float | None:
-    return None if loss is None else -float(loss)
-
-
-def _probe_scores(evaluation: Evaluation) -> list[float]:
-    return [probe.score for probe in evaluation.probes]
-
-
-FEATURES: dict[str, Feature] = {
-    "validation accuracy (the fitness)": lambda e: e.fitness,
-    "validation accuracy, one seed": lambda e: (
-        None
-        if e.fitness is None or e.trainings[0].best_epoch is None
-        else e.trainings[0].curve[e.trainings[0].best_epoch].validation_accuracy
-    ),
-    "validation loss, best epoch": lambda e: (
-        None if e.fitness is None else _negative(e.validation_loss)
-    ),
-    "validation loss, last epoch": lambda e: _over_seeds(e, lambda c: c.loss(1.0)),
-    "validation loss, least": lambda e: _over_seeds(e, Curve.least_loss),
-    "validation loss at half": lambda e: _over_seeds(e, lambda c: c.loss(0.5)),
-    "validation accuracy at a quarter": lambda e: _over_seeds(e, lambda c: c.accuracy(0.25)),
-    "validation accuracy at half": lambda e: _over_seeds(e, lambda c: c.accuracy(0.5)),
-    "validation accuracy, mean of epochs": lambda e: _over_seeds(e, Curve.mean_accuracy),
-    "slope from a quarter to the end": lambda e: _over_seeds(
-        e, lambda c: c.accuracy(1.0) - c.accuracy(0.25)
-    ),
-    "slope from half to the end": lambda e: _over_seeds(
-        e, lambda c: c.accuracy(1.0) - c.accuracy(0.5)
-    ),
-    "training loss, last epoch": lambda e: _over_seeds(e, Curve.train_loss),
-    "the sweep's best training accuracy": lambda e: max(_probe_scores(e), default=None),
-    "the sweep's mean training accuracy": lambda e: (
-        statistics.fmean(_probe_scores(e)) if e.probes else None
-    ),
-}
+    training = trained_for(base.training, steps, warmup=steps // 10)
+    return at_known_rate(base, rate, base.seeds[:1], training)
 
 
 # --- measuring -----------------------------------------------------------------------------------
 
 
 class Kept:
-    """Evaluations by (protocol's name, genome id), in a file of JSON lines."""
+    """Evaluations by protocol's name and genome, in a file of JSON lines."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -266,7 +165,7 @@ class Kept:
                 # A kill may have cut the last line.
                 if line.endswith("}}"):
                     row = json.loads(line)
-                    evaluation = Evaluation.model_validate(row["evaluation"])
+                    evaluation = Evaluation.model_validate_json(json.dumps(row["evaluation"]))
                     self._found[row["protocol"], evaluation.subject] = evaluation
 
     def get(self, protocol: str, genome: Genome) -> Evaluation | None:
@@ -279,175 +178,199 @@ class Kept:
             file.write(json.dumps(row) + "\n")
 
 
-def measure(
-    title: str, wanted: Sequence[tuple[str, Genome, Protocol]], kept: Kept, workers: int
-) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    name: str
+    genome: Genome
+    protocol: Protocol
+
+
+def measure(title: str, wanted: Sequence[Wanted], kept: Kept, workers: int) -> None:
     """Evaluate what is not kept yet."""
-    left = [each for each in wanted if kept.get(each[0], each[1]) is None]
+    left = [each for each in wanted if kept.get(each.name, each.genome) is None]
     jobs = [
-        Job(genome.id, partial(make_evolved, genome.to_json()), protocol)
-        for _, genome, protocol in left
+        Job(each.genome.id, partial(make_evolved, each.genome.to_json()), each.protocol)
+        for each in left
     ]
-    console = Console(stderr=True)
-    done = evaluate_many(jobs, workers, device="cpu") if jobs else iter(())
-    for place, evaluation in track(done, title, total=len(jobs), console=console):
-        kept.add(left[place][0], evaluation)
+    if not jobs:
+        return
+    done = evaluate_many(jobs, workers, device="cpu")
+    for place, evaluation in track(done, title, len(jobs), console=Console(stderr=True)):
+        kept.add(left[place].name, evaluation)
 
 
-def measure_all(
-    candidates: Sequence[Logged],
-    protocols: Mapping[str, Protocol],
-    lengths: Sequence[tuple[str, int]],
-    kept: Kept,
-    workers: int,
-) -> list[str]:
-    """Evaluate all candidates under all protocols; the names under which they are kept."""
-    # Candidate by candidate, so that a kill leaves a sample that all of them share.
-    measure(
-        " and ".join(protocols),
-        [
-            (name, each.genome, protocol)
-            for each in candidates
-            for name, protocol in protocols.items()
-        ],
-        kept,
-        workers,
-    )
-    names = list(protocols)
-    for base, steps in lengths:
-        if base not in protocols:
+def longer(
+    genomes: Sequence[Genome], base: str, protocol: Protocol, steps: int, kept: Kept
+) -> Iterator[Wanted]:
+    """Trainings of another length; a candidate that failed under ``base`` has no rate for one."""
+    for genome in genomes:
+        first = kept.get(base, genome)
+        if first is not None and first.rate is not None:
+            yield Wanted(of_length(base, steps), genome, lengthened(protocol, steps, first.rate))
+
+
+def of_length(base: str, steps: int) -> str:
+    return f"{base}, {steps} steps"
+
+
+# --- ranking -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A way to rank, and how it ranks the candidates that were measured so."""
+
+    protocol: str
+    feature: str
+    places: NDArray[np.intp]
+    """Of those candidates in the sample."""
+    values: Values
+
+    def part(self, truth: Values, remainder: int | None) -> tuple[Values, Values]:
+        """Values and truth of the candidates of one half of the sample; None: of all."""
+        chosen = (
+            self.places % 2 == remainder
+            if remainder is not None
+            else np.full(len(self.places), True)
+        )
+        return self.values[chosen], truth[self.places[chosen]]
+
+
+DESIGN, OTHER = 0, 1
+
+
+def outcome(kept: Kept, name: str, genome: Genome) -> Evaluation | None:
+    """The evaluation of a genome; where a base protocol failed it, other lengths fail it, too."""
+    found = kept.get(name, genome)
+    if found is not None:
+        return found
+    base = kept.get(name.rpartition(", ")[0], genome)
+    return base if base is not None and base.rate is None else None
+
+
+def rankings(genomes: Sequence[Genome], names: Sequence[str], kept: Kept) -> list[Ranking]:
+    """By every feature under every protocol, and by the mean of the ranks under two."""
+    found: list[Ranking] = []
+    for group in [(name,) for name in names] + [pair for pair in PAIRS if set(pair) <= set(names)]:
+        outcomes = [[outcome(kept, name, genome) for name in group] for genome in genomes]
+        places = np.array([n for n, each in enumerate(outcomes) if None not in each], dtype=np.intp)
+        if not len(places):
             continue
-        name = f"{base}, {steps} steps"
-        wanted = []
-        for each in candidates:
-            first = kept.get(base, each.genome)
-            if first is not None and first.rate is not None:
-                longer = lengthened(protocols[base], steps, first.rate)
-                wanted.append((name, each.genome, longer))
-        measure(name, wanted, kept, workers)
-        names.append(name)
-    return names
+        for title, feature in FEATURES.items():
+            columns = zip(*([feature(e) for e in outcomes[n] if e] for n in places), strict=True)
+            found.append(Ranking(" + ".join(group), title, places, mean_rank(*columns)))
+    return found
 
 
-# --- the table -----------------------------------------------------------------------------------
-
-Scores = dict[str, dict[str, "list[float | None]"]]
-"""By protocol and feature, of every candidate."""
-
-
-def scores(candidates: Sequence[Logged], names: Sequence[str], kept: Kept) -> Scores:
-    return {
-        name: {
-            title: [_feature(feature, kept.get(name, each.genome)) for each in candidates]
-            for title, feature in FEATURES.items()
-        }
-        for name in names
-    }
-
-
-def _feature(feature: Feature, evaluation: Evaluation | None) -> float | None:
-    return None if evaluation is None else feature(evaluation)
-
-
-def rankings(found: Scores) -> dict[tuple[str, str], Values]:
-    """Every way to rank: a feature under a protocol, and the mean of the ranks on both tasks."""
-    alone = {
-        (name, title): ranks(values)
-        for name, columns in found.items()
-        for title, values in columns.items()
-    }
-    both = {
-        (f"{digits} + {cifar}", title): mean_rank(found[digits][title], found[cifar][title])
-        for digits, cifar in (
-            ("digits", "cifar"),
-            ("digits, paper's shape", "cifar"),
-            ("digits, 100 steps", "cifar, 100 steps"),
-            ("digits, 1200 steps", "cifar, 1200 steps"),
-        )
-        if digits in found and cifar in found
-        for title in FEATURES
-    }
-    return alone | both
-
-
-def controls(candidates: Sequence[Logged]) -> dict[tuple[str, str], Values]:
-    """What costs next to nothing: any protocol should rank better than these."""
+def controls(genomes: Sequence[Genome]) -> list[Ranking]:
+    """What needs no training, or next to none: a protocol that ranks should rank better."""
     load_digits()
-    return {
-        ("no training", "the trial's accuracy"): ranks(
-            [trial(each.genome).accuracy for each in candidates]
-        ),
-        ("no training", "the formula's shortness"): ranks(
-            [-float(len(str(each.genome))) for each in candidates]
-        ),
-        ("no training", "the integrity check's first rate"): ranks(
-            [check_integrity(each.genome).rate for each in candidates]
-        ),
+    measured = {
+        "trial's training accuracy": [trial(genome).accuracy for genome in genomes],
+        "integrity check's first rate": [check_integrity(genome).rate for genome in genomes],
+        "shortness of the formula": [-float(len(str(genome))) for genome in genomes],
     }
+    places = np.arange(len(genomes))
+    return [Ranking("none", title, places, ranks(each)) for title, each in measured.items()]
 
 
-def table(every: Mapping[tuple[str, str], Values], truth: Values) -> list[str]:
-    design, holdout = slice(0, None, 2), slice(1, None, 2)
-    lines = [f"{'protocol':36} {'feature':38} {'design half':22} {'other half':22} all"]
-    for (name, title), values in every.items():
-        parts = (
-            bootstrap(values[part], truth[part]) for part in (design, holdout, slice(None))
-        )
-        lines.append(f"{name:36} {title:38} " + "  ".join(map(str, parts)))
-    return lines
+def chosen(every: Sequence[Ranking], truth: Values) -> Ranking:
+    """The way to rank that does best on the half that designs."""
+    return max(every, key=lambda each: float(spearman(*each.part(truth, DESIGN))))
 
 
-def chosen(every: Mapping[tuple[str, str], Values], truth: Values) -> tuple[str, str]:
-    """The way to rank that does best on the design half."""
-    design = slice(0, None, 2)
-    return max(every, key=lambda key: bootstrap(every[key][design], truth[design], count=1).value)
+# --- the report ----------------------------------------------------------------------------------
+
+
+def table(every: Sequence[Ranking], truth: Values) -> Iterator[str]:
+    yield (
+        f"{'protocol':36} {'feature':36} {'of':>4}  {'half that chooses':22} {'other half':22} all"
+    )
+    for each in every:
+        estimates = (str(bootstrap(*each.part(truth, half))) for half in (DESIGN, OTHER, None))
+        yield f"{each.protocol:36} {each.feature:36} {len(each.places):4}  {'  '.join(estimates)}"
+
+
+def verdict(every: Sequence[Ranking], truth: Values) -> Iterator[str]:
+    """The choice of the one half, and how good it is on the other one."""
+    best = chosen(every, truth)
+    yield f"chosen on one half: {best.protocol}: {best.feature}"
+    yield f"on the other half: {bootstrap(*best.part(truth, OTHER))}"
+    for each in every:
+        if each.feature == FITNESS and each.protocol in ("digits", "cifar", "digits + cifar"):
+            yield f"  more than {each.protocol}, {FITNESS}: {gain(best, each, truth)}"
+
+
+def gain(better: Ranking, worse: Ranking, truth: Values) -> Estimate:
+    """On the candidates of the other half that both rank."""
+    both = np.intersect1d(better.places, worse.places)
+    both = both[both % 2 == OTHER]
+    first, second = (each.values[np.searchsorted(each.places, both)] for each in (better, worse))
+    return advantage(first, second, truth[both])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder in which results are kept")
+    parser.add_argument("--data", help="folder or zip of CIFAR-10's images; digits alone without")
     parser.add_argument("--sample", type=int, default=220, help="candidates of the log (220)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sample (0)")
-    parser.add_argument("--data", help="folder or zip of CIFAR-10's images; without it digits alone")
-    parser.add_argument("--out", type=Path, required=True, help="folder in which results are kept")
     parser.add_argument("--workers", type=int, default=1, help="processes (1)")
-    parser.add_argument("--protocols", nargs="*", help="those with a sweep of their own (all)")
-    parser.add_argument("--lengths", nargs="*", default=[f"{n}:{s}" for n, s in LENGTHS],
-                        help="other lengths, as protocol:steps")
+    parser.add_argument("--protocols", nargs="*", help="which have a sweep of their own (all)")
+    parser.add_argument(
+        "--lengths",
+        nargs="*",
+        default=[f"{name}:{steps}" for name, steps in LENGTHS],
+        metavar="PROTOCOL:STEPS",
+        help="other lengths of the full training (%(default)s)",
+    )
+    parser.add_argument("--report", action="store_true", help="measure nothing more")
     options = parser.parse_args()
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder:
         sys.exit(f"{FOLDER_VARIABLE} must name a folder with evolved_log.csv")
     torch.set_num_threads(1)
     rows = read_log(Path(folder) / "evolved_log.csv")
-    found = trained(rows)
-    candidates = sample(found, options.sample, options.seed)
-    lengths = [(name, int(steps)) for name, _, steps in (e.partition(":") for e in options.lengths)]
-    kept = Kept(options.out)
+    accuracies = trained(rows)
+    formulas = sample(list(accuracies), options.sample, options.seed)
+    genomes = [signed(formula) for formula in formulas]
     protocols = swept(options.data)
     if options.protocols is not None:
         protocols = {name: protocols[name] for name in options.protocols}
-    names = measure_all(candidates, protocols, lengths, kept, options.workers)
-    report(rows, found, candidates, scores(candidates, names, kept))
+    lengths = [(name, int(steps)) for name, _, steps in (e.partition(":") for e in options.lengths)]
+    lengths = [(name, steps) for name, steps in lengths if name in protocols]
+    kept = Kept(options.out)
+    if not options.report:
+        # Candidate by candidate, so that a kill leaves some whom all protocols share.
+        every = [Wanted(n, genome, p) for genome in genomes for n, p in protocols.items()]
+        measure("sweeps and trainings", every, kept, options.workers)
+        for name, steps in lengths:
+            wanted = list(longer(genomes, name, protocols[name], steps, kept))
+            measure(of_length(name, steps), wanted, kept, options.workers)
+    names = [*protocols, *(of_length(*length) for length in lengths)]
+    print_report(rows, accuracies, formulas, rankings(genomes, names, kept) + controls(genomes))
 
 
-def report(rows, found, candidates, measured):  # noqa
-    truth = np.array([each.truth for each in candidates], dtype=np.float64)
-    deviation = pooled_deviation(list(found.values()))
-    most = ceiling(truth, deviation)
-    print(f"{len(candidates)} of {len(found)} logged candidates that trained")
-    print(f"noise of the log: {100 * deviation:.2f} points; a perfect ranking would reach "
-          f"{most.perfect:.2f}, a second evaluation under the paper's fitness {most.repeated:.2f}")
-    print(f"the authors' own initial fitness: {bootstrap(*initial_scores(rows))} "
-          f"of {len(initial_scores(rows)[0])} particles")
-    every = rankings(measured)
-    print("\n".join(table(controls(candidates) | every, truth)))
-    best = chosen(every, truth)
-    default = ("digits", next(iter(FEATURES)))
-    other = slice(1, None, 2)
-    print(f"chosen on the design half: {best[0]}: {best[1]}")
-    print(f"on the other half: {bootstrap(every[best][other], truth[other])}, "
-          f"{advantage(every[best][other], every[default][other], truth[other])} more than "
-          f"{default[0]}: {default[1]}")
+def print_report(
+    rows: Sequence[Mapping[str, str]],
+    accuracies: Mapping[str, Sequence[float]],
+    formulas: Sequence[str],
+    every: Sequence[Ranking],
+) -> None:
+    truth = np.array([fmean(accuracies[formula]) for formula in formulas])
+    deviation = pooled_deviation(list(accuracies.values()))
+    most = ceiling(np.array([fmean(values) for values in accuracies.values()]), deviation)
+    cheap, full = initial_scores(rows)
+    print(
+        f"a sample of {len(formulas)} of {len(accuracies)} candidates of the log that trained\n"
+        f"noise of a logged accuracy: {100 * deviation:.2f} points; with it a perfect ranking has "
+        f"{most.perfect:.2f}, another evaluation under the paper's fitness {most.repeated:.2f}\n"
+        f"the authors' initial fitness, of {len(cheap)} particles: {bootstrap(cheap, full)}"
+    )
+    for line in table(every, truth):
+        print(line)
+    for line in verdict([each for each in every if each.protocol != "none"], truth):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 Values = NDArray[np.float64]
-Statistic = Callable[[Values, Values], float]
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
@@ -41,36 +40,42 @@ def mean_rank(*columns: Sequence[float | None]) -> Values:
     return np.mean([ranks(column) for column in columns], axis=0)
 
 
-def spearman(x: Values, y: Values) -> float:
-    """Spearman's rank correlation; 0 where one of the two ranks nothing."""
-    a, b = rankdata(x), rankdata(y)
-    if np.ptp(a) == 0.0 or np.ptp(b) == 0.0:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
+def spearman(x: Values, y: Values) -> Values:
+    """Spearman's rank correlation along the last axis; 0 where one of the two ranks nothing."""
+    a, b = (_centred(rankdata(each, axis=-1)) for each in (x, y))
+    scale = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    return np.divide((a * b).sum(-1), scale, out=np.zeros_like(scale), where=scale > 0.0)
 
 
-def bootstrap(
-    x: Values, y: Values, *, statistic: Statistic = spearman, seed: int = 0, count: int = RESAMPLES
-) -> Estimate:
-    """``statistic`` of pairs, with the interval that resampling the pairs gives it."""
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(x), size=(count, len(x)))
-    values = [statistic(x[chosen], y[chosen]) for chosen in drawn]
-    tail = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.quantile(values, [tail, 1.0 - tail])
-    return Estimate(statistic(x, y), float(low), float(high))
+def _centred(values: Values) -> Values:
+    return values - values.mean(-1, keepdims=True)
+
+
+def bootstrap(x: Values, y: Values, *, seed: int = 0, count: int = RESAMPLES) -> Estimate:
+    """The rank correlation of pairs, with the interval that resampling the pairs gives it."""
+    drawn = _resamples(len(x), seed, count)
+    return _estimate(spearman(x, y), spearman(x[drawn], y[drawn]))
 
 
 def advantage(
     better: Values, worse: Values, truth: Values, *, seed: int = 0, count: int = RESAMPLES
 ) -> Estimate:
     """By how much ``better`` ranks the truth better than ``worse`` does, on the same candidates."""
-    both = np.stack([better, worse], axis=1)
+    drawn = _resamples(len(truth), seed, count)
+    return _estimate(
+        spearman(better, truth) - spearman(worse, truth),
+        spearman(better[drawn], truth[drawn]) - spearman(worse[drawn], truth[drawn]),
+    )
 
-    def difference(pair: Values, truth: Values) -> float:
-        return spearman(pair[:, 0], truth) - spearman(pair[:, 1], truth)
 
-    return bootstrap(both, truth, statistic=difference, seed=seed, count=count)
+def _resamples(size: int, seed: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).integers(0, size, size=(count, size))
+
+
+def _estimate(value: Values, resampled: Values) -> Estimate:
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(resampled, [tail, 1.0 - tail])
+    return Estimate(float(value), float(low), float(high))
 
 
 def pooled_deviation(groups: Sequence[Sequence[float]]) -> float:
@@ -106,9 +111,6 @@ def ceiling(measured: Values, deviation: float, *, seed: int = 0, count: int = 2
     observed = ((upper - lower) / 1.349) ** 2
     share = max(0.0, 1.0 - deviation**2 / observed)
     true = median + np.sqrt(share) * (measured - median)
-    perfect, repeated = [], []
-    for _ in range(count):
-        first, second = true + rng.normal(0.0, deviation, size=(2, len(true)))
-        perfect.append(spearman(true, first))
-        repeated.append(spearman(first, second))
+    first, second = true + rng.normal(0.0, deviation, size=(2, count, len(true)))
+    perfect, repeated = spearman(np.broadcast_to(true, first.shape), first), spearman(first, second)
     return Ceiling(float(np.mean(perfect)), float(np.mean(repeated)))
