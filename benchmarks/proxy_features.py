@@ -102,5 +102,6 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "training loss, last": mean_over_seeds(last_training_loss),
         "sweep's best training accuracy": best_probe,
         "sweep's mean training accuracy": mean_probe,
+        "sweep's rate": lambda evaluation: evaluation.rate,
     }
 )

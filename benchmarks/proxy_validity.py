@@ -3,7 +3,7 @@
 Candidates are drawn from those of Morgan & Hougen's log that trained; the truth is the mean of
 their logged validation accuracies under the paper's evolution fitness. Each is evaluated here under
 cheap protocols, on digits and on CIFAR-10 at 16x16, and everything that an evaluation says
-(accuracy, loss, slopes, what the sweep saw) is a way to rank. Printed is Spearman's rank correlation
+(accuracy, loss, slopes, what the sweep saw) is a way to rank. Printed is Spearman's correlation
 with a bootstrap interval. Every other candidate has a part in choosing a way to rank; the rest say
 how good the choice is.
 
@@ -33,7 +33,9 @@ import torch
 from known_rate import at_known_rate
 from numpy.typing import NDArray
 from proxy_features import FEATURES, FITNESS
+from proxy_figure import Mark, validity_figure
 from rank_correlation import (
+    Ceiling,
     Estimate,
     Values,
     advantage,
@@ -68,7 +70,8 @@ PAIRS = (
     ("digits, 100 steps", "cifar, 100 steps"),
     ("digits, 1200 steps", "cifar, 1200 steps"),
 )
-"""Protocols of which the mean of both ranks is a way to rank, too."""
+"""Protocols of which the mean of both ranks is a way to rank, too; ``+ rate`` is the mean of these
+two and of the rank by the first rate that the integrity check finds."""
 
 
 # --- the log -------------------------------------------------------------------------------------
@@ -237,6 +240,7 @@ class Ranking:
 
 
 DESIGN, OTHER = 0, 1
+NONE = "no training"
 
 
 def outcome(kept: Kept, name: str, genome: Genome) -> Evaluation | None:
@@ -250,6 +254,7 @@ def outcome(kept: Kept, name: str, genome: Genome) -> Evaluation | None:
 
 def rankings(genomes: Sequence[Genome], names: Sequence[str], kept: Kept) -> list[Ranking]:
     """By every feature under every protocol, and by the mean of the ranks under two."""
+    rates = [check_integrity(genome).rate for genome in genomes]
     found: list[Ranking] = []
     for group in [(name,) for name in names] + [pair for pair in PAIRS if set(pair) <= set(names)]:
         outcomes = [[outcome(kept, name, genome) for name in group] for genome in genomes]
@@ -257,8 +262,13 @@ def rankings(genomes: Sequence[Genome], names: Sequence[str], kept: Kept) -> lis
         if not len(places):
             continue
         for title, feature in FEATURES.items():
-            columns = zip(*([feature(e) for e in outcomes[n] if e] for n in places), strict=True)
-            found.append(Ranking(" + ".join(group), title, places, mean_rank(*columns)))
+            scores = [[feature(each) for each in outcomes[n] if each is not None] for n in places]
+            columns = list(zip(*scores, strict=True))
+            values = mean_rank(*columns)
+            found.append(Ranking(" + ".join(group), title, places, values))
+            if len(group) > 1:
+                values = mean_rank(*columns, [rates[n] for n in places])
+                found.append(Ranking(" + ".join((*group, "rate")), title, places, values))
     return found
 
 
@@ -271,7 +281,7 @@ def controls(genomes: Sequence[Genome]) -> list[Ranking]:
         "shortness of the formula": [-float(len(str(genome))) for genome in genomes],
     }
     places = np.arange(len(genomes))
-    return [Ranking("none", title, places, ranks(each)) for title, each in measured.items()]
+    return [Ranking(NONE, title, places, ranks(each)) for title, each in measured.items()]
 
 
 def chosen(every: Sequence[Ranking], truth: Values) -> Ranking:
@@ -280,6 +290,33 @@ def chosen(every: Sequence[Ranking], truth: Values) -> Ranking:
 
 
 # --- the report ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Log:
+    """What the log itself says."""
+
+    deviation: float
+    """Of repeated evaluations, as a fraction."""
+    most: Ceiling
+    particles: int
+    initial: Estimate
+    """How the authors' initial fitness ranks their particles."""
+
+    @staticmethod
+    def of(rows: Sequence[Mapping[str, str]], accuracies: Mapping[str, Sequence[float]]) -> Log:
+        deviation = pooled_deviation(list(accuracies.values()))
+        means = np.array([fmean(values) for values in accuracies.values()])
+        cheap, full = initial_scores(rows)
+        return Log(deviation, ceiling(means, deviation), len(cheap), bootstrap(cheap, full))
+
+    def lines(self) -> Iterator[str]:
+        yield (
+            f"noise of a logged accuracy: {100 * self.deviation:.2f} points; with it a perfect "
+            f"ranking has {self.most.perfect:.2f}, another evaluation under the paper's fitness "
+            f"{self.most.repeated:.2f}"
+        )
+        yield f"the authors' initial fitness, of {self.particles} particles: {self.initial}"
 
 
 def table(every: Sequence[Ranking], truth: Values) -> Iterator[str]:
@@ -309,6 +346,18 @@ def gain(better: Ranking, worse: Ranking, truth: Values) -> Estimate:
     return advantage(first, second, truth[both])
 
 
+def marks(every: Sequence[Ranking], truth: Values) -> list[Mark]:
+    """What the figure shows: of every protocol the fitness, of no training all, and the choice."""
+    best = chosen([each for each in every if each.protocol != NONE], truth)
+    shown = [each for each in every if each.protocol == NONE or each.feature == FITNESS]
+    shown = [each for each in shown if " + rate" not in each.protocol]
+    shown += [] if best in shown else [best]
+    return [
+        Mark(each.protocol, each.feature, bootstrap(*each.part(truth, OTHER)), each is best)
+        for each in shown
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder in which results are kept")
@@ -324,6 +373,7 @@ def main() -> None:
         metavar="PROTOCOL:STEPS",
         help="other lengths of the full training (%(default)s)",
     )
+    parser.add_argument("--figure", type=Path, help="SVG file to write")
     parser.add_argument("--report", action="store_true", help="measure nothing more")
     options = parser.parse_args()
     folder = os.environ.get(FOLDER_VARIABLE)
@@ -348,29 +398,15 @@ def main() -> None:
             wanted = list(longer(genomes, name, protocols[name], steps, kept))
             measure(of_length(name, steps), wanted, kept, options.workers)
     names = [*protocols, *(of_length(*length) for length in lengths)]
-    print_report(rows, accuracies, formulas, rankings(genomes, names, kept) + controls(genomes))
-
-
-def print_report(
-    rows: Sequence[Mapping[str, str]],
-    accuracies: Mapping[str, Sequence[float]],
-    formulas: Sequence[str],
-    every: Sequence[Ranking],
-) -> None:
+    every = rankings(genomes, names, kept)
     truth = np.array([fmean(accuracies[formula]) for formula in formulas])
-    deviation = pooled_deviation(list(accuracies.values()))
-    most = ceiling(np.array([fmean(values) for values in accuracies.values()]), deviation)
-    cheap, full = initial_scores(rows)
-    print(
-        f"a sample of {len(formulas)} of {len(accuracies)} candidates of the log that trained\n"
-        f"noise of a logged accuracy: {100 * deviation:.2f} points; with it a perfect ranking has "
-        f"{most.perfect:.2f}, another evaluation under the paper's fitness {most.repeated:.2f}\n"
-        f"the authors' initial fitness, of {len(cheap)} particles: {bootstrap(cheap, full)}"
-    )
-    for line in table(every, truth):
+    log, cheapest = Log.of(rows, accuracies), controls(genomes)
+    print(f"a sample of {len(formulas)} of {len(accuracies)} candidates of the log that trained")
+    for line in (*log.lines(), *table(every + cheapest, truth), *verdict(every, truth)):
         print(line)
-    for line in verdict([each for each in every if each.protocol != "none"], truth):
-        print(line)
+    if options.figure is not None:
+        drawn = validity_figure(marks(every + cheapest, truth), log.initial, log.most.repeated)
+        options.figure.write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":
