@@ -53,6 +53,12 @@ MANY_GENERATIONS = 200
 CHEAPEST = 100
 """Fewer steps than any candidate that is trained takes, the ones that fail at once included."""
 
+
+def scale(budget: int) -> int:
+    """Particles of the paper's search at a budget; smaller budgets begin as larger ones do."""
+    return max(1, round(budget / UNIT))
+
+
 # --- the arms ------------------------------------------------------------------------------------
 
 MakeConfig = Callable[[TaskName, int], RunConfig]
@@ -87,7 +93,7 @@ def elitist(task: TaskName, budget: int) -> RunConfig:
 def paper(task: TaskName, budget: int) -> RunConfig:
     """The paper's settings: ten initial genomes and seven children a particle, one seed, every rate
     trained to its end, nothing screened, parents always replaced."""
-    particles = max(1, round(budget / UNIT))
+    particles = scale(budget)
     return RunConfig(
         search=SearchSpec(
             initial=10 * particles,
@@ -102,7 +108,9 @@ def paper(task: TaskName, budget: int) -> RunConfig:
 
 def at_random(task: TaskName, budget: int) -> RunConfig:
     """As the paper, but all candidates are drawn and none is mutated."""
-    search = SearchSpec(initial=budget // CHEAPEST, particles=1, children=1, generations=0)
+    search = SearchSpec(
+        initial=scale(budget) * UNIT // CHEAPEST, particles=1, children=1, generations=0
+    )
     return paper(task, budget).model_copy(update={"search": search})
 
 
@@ -140,8 +148,7 @@ class Plan:
         return config.model_copy(update={"seed": seed, "protocol": protocol, "baselines": ()})
 
     def run(self, arm: str, seed: int) -> str:
-        scale = max(1, round(self.budget / UNIT))
-        return f"{self.task}-{list(ARMS).index(arm)}-{scale}-s{seed}"
+        return f"{self.task}-{list(ARMS).index(arm)}-{scale(self.budget)}-s{seed}"
 
     @property
     def checkpoints(self) -> list[float]:
@@ -192,6 +199,8 @@ def _evaluated(
         steps.propose(url, run, generation, 1)
         stage = Stage.generation(generation)
         for candidate in read_candidates(store, run, stage).candidates:
+            if candidate.same_as is not None:
+                continue  # a duplicate costs nothing, and is as good as its twin was
             steps.evaluate(url, run, generation, candidate.index, 1)
             yield candidate, load(store, evaluation_key(run, stage, candidate.index), Evaluation)
         steps.select(url, run, generation)
