@@ -117,7 +117,8 @@ def at_random(task: TaskName, budget: int) -> RunConfig:
 def _plain(task: TaskName) -> Protocol:
     """The protocol of ``quickstart`` with one seed and a sweep that trains every rate."""
     protocol = preset("quickstart", task).protocol
-    return protocol.model_copy(update={"seeds": (0,)})
+    sweep = protocol.sweep.model_copy(update={"racing": None})
+    return protocol.model_copy(update={"seeds": (0,), "sweep": sweep})
 
 
 ARMS: Mapping[str, MakeConfig] = {
