@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from best_so_far import Curves, Found, incumbents, mean_interval, speed
+from efficiency_figure import efficiency_figure
 from known_rate import at_known_rate
 from rich.console import Console
 from rich.progress import track
@@ -326,6 +327,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="searches of each arm (10)")
     parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=ARMS, metavar="ARM")
     parser.add_argument("--workers", type=int, default=1, help="processes (1)")
+    parser.add_argument("--figure", type=Path, help="SVG file to write")
     options = parser.parse_args()
     plan = Plan(str(options.out), options.task, options.data, options.budget)
     jobs = options.seeds * len(options.arms)
@@ -339,6 +341,11 @@ def main() -> None:
     shares = [each / plan.budget for each in plan.checkpoints]
     print(f"{plan.task}: {plan.budget} steps, {options.seeds} seeds")
     print("\n".join(table(found, shares)))
+    if options.figure is not None:
+        drawn = efficiency_figure(
+            {arm: _matrix(rows) for arm, rows in found.items()}, plan.checkpoints
+        )
+        options.figure.write_text(drawn, encoding="utf-8")
 
 
 if __name__ == "__main__":
