@@ -92,7 +92,7 @@ def full_config(data: Path | None, seed: int) -> RunConfig:
             "seed": seed,
             "search": search,
             "protocol": protocol.model_copy(update={"task": task, "sweep": sweep}),
-            "screens": config.screens.model_copy(update={"hopeless": None}),
+            "screens": config.screens.model_copy(update={"hopeless": None, "duplicates": False}),
             "baselines": (),
         }
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
+from evoptim.config.finals import FinalsSpec
 from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
@@ -134,7 +135,7 @@ def quickstart(task: TaskName = "digits") -> RunConfig:
     return RunConfig(
         search=SearchSpec(initial=32, particles=4, children=4, generations=5),
         protocol=quickstart_protocol(task),
-        screens=Screens(trial=TrialSpec(), hopeless=Hopeless()),
+        screens=Screens(trial=TrialSpec(), duplicates=True, hopeless=Hopeless()),
     )
 
 
@@ -144,6 +145,7 @@ def paper(task: TaskName = "cifar10") -> RunConfig:
         search=SearchSpec(initial=500, particles=50, children=7, generations=5),
         initial_protocol=paper_init_protocol(task),
         protocol=paper_evolution_protocol(task),
+        finals=FinalsSpec(candidates=10),
     )
 
 

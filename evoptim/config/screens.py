@@ -38,9 +38,14 @@ class Hopeless(Value):
 
 
 class Screens(Value):
-    """What ends evaluations early, after the integrity check; each is switched off by null."""
+    """What ends evaluations early, after the integrity check; each is switched off by null or
+    false.
+    """
 
     trial: TrialSpec | None = None
     """Refuses candidates that do not learn a tiny problem, which predicts that they would fail."""
+    duplicates: bool = False
+    """Whether a candidate that computes the same update as an earlier one of the run, by another
+    formula, takes that one's evaluation; see :mod:`evoptim.fingerprint`."""
     hopeless: Hopeless | None = None
     """Stops full trainings that fall far behind those of the population."""

@@ -1,5 +1,6 @@
 """The genetic algorithm: mutation-only, particle-based, pure functions over records."""
 
+from evoptim.evolution.duplicates import Firsts
 from evoptim.evolution.gene import Gene
 from evoptim.evolution.hopeless import bars, best_so_far
 from evoptim.evolution.optimizer_gene import OptimizerGene
@@ -14,6 +15,7 @@ from evoptim.evolution.select import (
 from evoptim.evolution.stagnation import generations_without_improvement
 
 __all__ = [
+    "Firsts",
     "Gene",
     "OptimizerGene",
     "bars",

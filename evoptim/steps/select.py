@@ -19,8 +19,9 @@ from evoptim.steps.reading import (
     read_population,
     read_scores,
 )
+from evoptim.steps.twins import evaluated_at
 from evoptim.store import Stage, Store, load, open_store, read_many, save
-from evoptim.store.layout import evaluation_key, population_key
+from evoptim.store.layout import population_key
 
 
 def select(store: str, run: str, generation: int) -> None:
@@ -56,12 +57,12 @@ def _with_curves(
 ) -> Population:
     """The learning curves of the particles that this generation evaluated; others keep theirs."""
     stage = Stage.generation(population.generation)
-    index_of = {each.id: each.index for each in candidates}
+    evaluated = {each.id: each for each in candidates}
 
     def with_curve(particle: Particle) -> Particle:
-        if particle.fitness is None or particle.id not in index_of:
+        if particle.fitness is None or particle.id not in evaluated:
             return particle
-        key = evaluation_key(run, stage, index_of[particle.id])
+        key = evaluated_at(run, stage, evaluated[particle.id])
         return particle.model_copy(update={"curve": best_so_far(load(store, key, Evaluation))})
 
     particles = tuple(read_many(with_curve, population.particles))

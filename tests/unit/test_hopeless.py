@@ -15,7 +15,7 @@ from sample_run import genome_candidate
 from tiny_run import deterministic, finish, generation, start, tiny_config
 
 from evoptim import preset
-from evoptim.analysis import spared
+from evoptim.analysis import account
 from evoptim.config import Hopeless, JsonObject
 from evoptim.evolution import bars, best_so_far
 from evoptim.records import Candidates, Evaluation, Outcome, Particle, Population
@@ -241,11 +241,12 @@ class TestRun:
     def test_the_analysis_counts_what_was_spared(self, stopping: Path) -> None:
         opened = open_store(str(stopping))
         config = read_config(opened, "harsh")
-        found = spared(config, read_stages(opened, "harsh", config))
+        found = account(config, read_stages(opened, "harsh", config))
         ended = [e for e in records(stopping, "harsh") if e.outcome is Outcome.STOPPED]
         # Two epochs of two steps, of which the first was taken.
-        assert (found.stopped, found.hopeless) == (len(ended), 2 * len(ended))
-        assert found.racing == 0
+        saved = {each.name: (each.turned_away, each.saved_steps) for each in found.screens}
+        assert saved["hopeless"] == (len(ended), 2 * len(ended))
+        assert "racing" not in saved
 
 
 def test_a_change_of_protocol_leaves_the_next_generation_without_bars(
