@@ -134,7 +134,8 @@ class Training(Value):
     """Index into ``curve`` of the best validation accuracy (ties: the smaller validation loss,
     then the earlier epoch); None if no epoch was completed."""
     test_loss: float | None
-    """Cross-entropy on the test images of the weights of ``best_epoch``. Never used to choose."""
+    """Cross-entropy on the test images of the weights of ``best_epoch``. Never used to choose; None
+    where the protocol does not measure it, and for :attr:`test_accuracy` alike."""
     test_accuracy: float | None
     """Accuracy on the test images of the weights of ``best_epoch``. Never used to choose."""
 
@@ -162,6 +163,8 @@ class Cost(Value):
     """What an evaluation took. Measured, so the one part of a record that varies."""
 
     seconds: float
+    """Of the training and what goes with it: core-seconds on a CPU, so that a machine's load does
+    not count; wall-clock seconds on a GPU."""
     device: str
     screening: float = 0.0
     """Core-seconds that the run's screens took, apart from ``seconds``."""
@@ -180,7 +183,8 @@ class Evaluation(Value):
     validation_loss: float | None
     """Mean over seeds of the validation loss at those epochs: breaks ties of fitness."""
     test_accuracy: float | None
-    """Mean over seeds of the test accuracy at those epochs. Never used to choose."""
+    """Mean over seeds of the test accuracy at those epochs. Never used to choose; None where the
+    protocol does not measure it."""
     rate: float | None
     """The peak rate that the sweep chose."""
     probes: tuple[Probe, ...]
@@ -229,6 +233,8 @@ class Score:
     versions: tuple[tuple[str, str], ...]
     """Packages and their versions."""
     seconds: float
+    """Of the training and what goes with it: core-seconds on a CPU, so that a machine's load does
+    not count; wall-clock seconds on a GPU."""
     device: str
     screening: float
 
@@ -279,7 +285,7 @@ class Integrity(Value):
     """The sphere's loss there."""
 
 
-Role = Literal["initial", "particle", "child", "baseline"]
+Role = Literal["initial", "particle", "child", "finalist", "baseline"]
 
 
 class Place(Value):
@@ -295,7 +301,8 @@ class Candidate(Value):
     index: int
     """Place within its stage, from 0."""
     role: Role
-    """``particle``: a parent that is scored again because the protocol has changed."""
+    """``particle``: a parent that is scored again because the protocol has changed. ``finalist``:
+    one of the best of the search, measured again at its end."""
     id: str
     """Content id of the gene, or the name of the baseline."""
     formula: str
@@ -368,7 +375,7 @@ class ArchiveEntry(Value):
 
     rank: int
     """1 for the best. Entries scored under the run's own protocol come before those that only
-    the initial protocol has scored; failed ones come last."""
+    the initial protocol has scored; failed ones come last. In the finals: of the finals."""
     generation: int
     candidate: Candidate
     protocol: str
@@ -387,5 +394,6 @@ class Archive(Value):
     config: str
     """Content id of the run's configuration."""
     entries: tuple[ArchiveEntry, ...]
-    baselines: tuple[ArchiveEntry, ...]
-    """Ranked among themselves, in the same manner."""
+    """Every genome, ranked by the search that evolved it."""
+    finals: tuple[ArchiveEntry, ...] = ()
+    """The best of them and the baselines, ranked by what the finals measured."""

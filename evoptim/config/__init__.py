@@ -1,5 +1,6 @@
 """The configuration of a search: typed, frozen, checked before anything runs."""
 
+from evoptim.config.finals import FinalsSpec
 from evoptim.config.json_object import JsonObject
 from evoptim.config.presets import PRESETS, preset
 from evoptim.config.probabilities import (
@@ -26,6 +27,7 @@ __all__ = [
     "BaselineName",
     "DecayMutation",
     "DecaySampling",
+    "FinalsSpec",
     "FullTraining",
     "Hopeless",
     "JsonObject",

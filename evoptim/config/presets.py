@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
+from evoptim.config.finals import FinalsSpec
 from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
@@ -144,6 +145,7 @@ def paper(task: TaskName = "cifar10") -> RunConfig:
         search=SearchSpec(initial=500, particles=50, children=7, generations=5),
         initial_protocol=paper_init_protocol(task),
         protocol=paper_evolution_protocol(task),
+        finals=FinalsSpec(candidates=10),
     )
 
 

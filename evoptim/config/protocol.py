@@ -156,10 +156,16 @@ class Protocol(Value):
     augmentation: Literal["none", "crop-flip-cutout"] = "none"
     """``crop-flip-cutout``: reflect-pad by an eighth of the side (4 of 32 pixels), random crop,
     random horizontal flip, one square of a quarter of the side (8 of 32) set to 0."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """What convolutions are computed in. ``tf32`` (10 bits of mantissa, on GPUs that have it;
+    float32 elsewhere) and ``bfloat16`` are faster on a GPU; weights stay float32."""
     sweep: Sweep
     training: FullTraining
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)
     """One full training for each; fitness is their mean. The sweep uses the first."""
+    test: bool = False
+    """Whether test images are measured, once for each training, at its end. Only the finals of a
+    run do: what has not been looked at cannot have been fitted to."""
     timeout_seconds: Annotated[float, Field(gt=0.0)] | None = None
     """Wall-clock limit of one evaluation; None for no limit. A time-out depends on the machine,
     so a run that needs to be reproducible sets none."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from functools import partial
 
+from evoptim.analysis import build_archive, leaders
 from evoptim.config import RunConfig
+from evoptim.errors import InputError
 from evoptim.evolution import Firsts, OptimizerGene, bars, propose_children, propose_initial
 from evoptim.records import Candidate, Candidates, Population
 from evoptim.steps.chunks import chunk_numbers
 from evoptim.steps.parts import write_candidates
 from evoptim.steps.processes import in_order
 from evoptim.steps.reading import (
+    open_generation,
     protocol_changes,
     read_candidates,
     read_config,
     read_population,
+    read_stages,
     stage_protocol,
 )
 from evoptim.store import Stage, Store, open_store
@@ -42,18 +46,53 @@ def propose(store: str, run: str, generation: int, candidates_per_task: int) -> 
     return chunk_numbers(len(candidates), candidates_per_task)
 
 
-def propose_baselines(store: str, run: str, candidates_per_task: int) -> list[int]:
-    """Write the baselines of the run as candidates; returns chunk numbers as :func:`propose`."""
+def propose_finals(store: str, run: str, candidates_per_task: int, patience: int = 0) -> list[int]:
+    """Write who takes part in the finals: the best of the search so far, and all baselines.
+
+    Args:
+        store: URL of the store.
+        run: Name of the run.
+        candidates_per_task: Size of a chunk.
+        patience: Also when it ended early: as for :func:`evoptim.steps.next_generation`.
+
+    Returns:
+        The numbers of the chunks in which they are to be evaluated.
+
+    Raises:
+        InputError: the run is unknown, or one of its generations is not selected yet.
+    """
+    opened = open_store(store)
+    stage = Stage.finals()
+    if opened.exists(candidates_key(run, stage)):
+        candidates = read_candidates(opened, run, stage).candidates
+    else:
+        config = read_config(opened, run)
+        _check_ended(opened, run, config, patience)
+        candidates = _finalists(opened, run, config)
+        _write(opened, run, stage, config, candidates)
+    return chunk_numbers(len(candidates), candidates_per_task)
+
+
+def _check_ended(store: Store, run: str, config: RunConfig, patience: int) -> None:
+    number = open_generation(store, run, config, patience)
+    if number is not None:
+        raise InputError(
+            f"the finals of the run {run!r} follow its last generation, but generation {number} is "
+            "not selected yet: run its steps first"
+        )
+
+
+def _finalists(store: Store, run: str, config: RunConfig) -> tuple[Candidate, ...]:
     from evoptim.optim.baselines import BASELINES
 
-    opened = open_store(store)
-    config = read_config(opened, run)
-    candidates = tuple(
-        Candidate(index=index, role="baseline", id=name, formula=BASELINES[name].formula, gene=None)
-        for index, name in enumerate(config.baselines)
-    )
-    _write(opened, run, Stage.baselines(), config, candidates)
-    return chunk_numbers(len(candidates), candidates_per_task)
+    archive = build_archive(run, config, read_stages(store, run, config, finals=False))
+    best = leaders(archive, config.finals.candidates)
+    found = [each.candidate.model_copy(update={"role": "finalist"}) for each in best]
+    found += [
+        Candidate(index=0, role="baseline", id=name, formula=BASELINES[name].formula, gene=None)
+        for name in config.baselines
+    ]
+    return tuple(each.model_copy(update={"index": index}) for index, each in enumerate(found))
 
 
 def _candidates(

@@ -43,7 +43,8 @@ def evaluate(
         make_optimizer: called with parameters, peak rate and base schedule for every training; the
             optimizer's ``step()`` must follow the schedule by itself.
         protocol: sweep, training, seeds.
-        split: the images of ``protocol.task``. Its test part decides nothing.
+        split: the images of ``protocol.task``. Its test part decides nothing, and is measured only
+            if the protocol says so.
         device: ``auto`` is the GPU if there is one. A GPU does not promise the same bits.
         progress: called after each epoch with the steps taken and the most there can be.
         bars: what the training under the first seed has to reach by the end of each epoch, in the
@@ -58,7 +59,7 @@ def evaluate(
         MemoryError, OSError, InfrastructureError: the machine failed, not the candidate.
     """
     meter = Meter(protocol, progress)
-    with isolated():
+    with isolated(tf32=protocol.precision == "tf32"):
         torch.manual_seed(derived_seed(protocol.seeds[0], "optimizer"))
         setting = prepare(protocol, split, make_optimizer, device)
         swept = sweep(setting, meter)
@@ -77,7 +78,7 @@ def evaluate(
         steps=meter.steps,
         message=message,
         versions=versions(),
-        cost=Cost(seconds=meter.seconds, device=str(setting.device)),
+        cost=Cost(seconds=meter.cost(setting.device), device=str(setting.device)),
     )
 
 

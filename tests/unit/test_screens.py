@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sample_run import evaluation, genome_candidate, sample_config, stage_of
-from tiny_run import baselines, deterministic, generation, start, tiny_config
+from tiny_run import deterministic, finals, generation, start, tiny_config
 
 from evoptim import preset
 from evoptim.analysis import ScreenSpent, account, summarise
@@ -36,9 +36,9 @@ def screened(tmp_path_factory: pytest.TempPathFactory, image_cache: None) -> Pat
     """A store with one evaluated run, ``screened``, in which some candidates were refused."""
     store = tmp_path_factory.mktemp("screened")
     start(store, "screened", screens__trial=SOME)
-    baselines(store, "screened")
     for number in (0, 1):
         generation(store, number, "screened")
+    finals(store, "screened")
     return store
 
 
@@ -60,16 +60,16 @@ def test_refused_candidates_are_not_trained_and_the_others_are_as_ever(
             assert each.deterministic() == other.deterministic()
 
 
-def test_baselines_are_not_screened(screened: Path) -> None:
-    found = evaluations(screened, "screened", "baselines")
-    assert [each.cost.screening for each in found] == [0.0, 0.0]
+def test_nobody_is_screened_in_the_finals(screened: Path) -> None:
+    found = evaluations(screened, "screened", "finals")
+    assert [each.cost.screening for each in found] == [0.0, 0.0, 0.0]
     assert all(each.outcome is not Outcome.REFUSED for each in found)
 
 
 def test_a_refusal_is_the_runs_own_and_what_is_shared_knows_no_screen(screened: Path) -> None:
     trained = {
         each.subject
-        for stage in ("generations/000", "generations/001", "baselines")
+        for stage in ("generations/000", "generations/001", "finals")
         for each in evaluations(screened, "screened", stage)
         if each.outcome is not Outcome.REFUSED
     }
