@@ -71,9 +71,6 @@ def test_a_search_in_jobs_leaves_the_records_of_one_in_this_process(
             assert done.returncode == 0, done.stderr
             return done.stdout
 
-        step("propose-baselines", *size)
-        told = step("evaluate-baselines-fanout", *size, "--profile-json", f"@{profile}")
-        assert "baselines: 1 of 1 chunks evaluated" in told
         for number in ("0", "1"):
             generation = ("--generation", number)
             chunks = json.loads(step("propose", *generation, *size))
@@ -82,6 +79,9 @@ def test_a_search_in_jobs_leaves_the_records_of_one_in_this_process(
             )
             assert f"{len(chunks)} of {len(chunks)} chunks evaluated" in told
             step("select", *generation)
+        step("propose-finals", *size)
+        told = step("evaluate-finals-fanout", *size, "--profile-json", f"@{profile}")
+        assert "finals: 1 of 1 chunks evaluated" in told
         # Again: nothing is left to do.
         again = step("evaluate-fanout", *generation, *size, "--profile-json", f"@{profile}")
         assert "are evaluated already" in again

@@ -14,6 +14,7 @@ import torch
 from image_files import archive, noise
 from small_search import (
     BASELINES,
+    FINALISTS,
     GENERATIONS,
     PLANNED,
     RUN,
@@ -32,19 +33,29 @@ from evoptim import steps
 from evoptim.analysis import Summary
 from evoptim.config import RunConfig
 from evoptim.genome import Genome
-from evoptim.records import Archive, Candidates, Evaluation, Population
+from evoptim.records import Archive, Candidate, Candidates, Evaluation, Population
 
 
 def archive_of(found: Finished) -> Archive:
     return Archive.model_validate_json((found.run / "report/archive.json").read_bytes())
 
 
+def champion_of(archive: Archive) -> Candidate:
+    """The first of the finals that evolved, as the search knew it."""
+    first = next(entry for entry in archive.finals if entry.candidate.role == "finalist")
+    (found,) = (e for e in archive.entries if e.candidate.id == first.candidate.id)
+    return found.candidate
+
+
 def test_it_evaluates_everything_that_was_planned(searched: Finished) -> None:
     found = archive_of(searched)
-    assert len(found.entries) + len(found.baselines) == PLANNED
-    assert len({entry.candidate.id for entry in found.entries}) == PLANNED - len(BASELINES)
+    assert len(found.entries) + len(found.finals) == PLANNED
+    assert len({e.candidate.id for e in found.entries}) == PLANNED - FINALISTS - len(BASELINES)
     assert [entry.rank for entry in found.entries] == list(range(1, len(found.entries) + 1))
-    assert {entry.candidate.id for entry in found.baselines} == set(BASELINES)
+    best = [entry.candidate.id for entry in found.entries[:FINALISTS]]
+    assert {entry.candidate.id for entry in found.finals} == {*BASELINES, *best}
+    assert all(entry.test_accuracy is None for entry in found.entries)
+    assert all(entry.test_accuracy is not None for entry in found.finals)
     assert all(entry.fitness is not None for entry in found.entries[:2])
 
 
@@ -95,7 +106,7 @@ def test_it_leaves_a_report_and_a_champion_that_runs(searched: Finished) -> None
     page = (report / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     champion = Genome.from_json((report / "champion.json").read_bytes())
-    assert champion.id == archive_of(searched).entries[0].candidate.id
+    assert champion.id == champion_of(archive_of(searched)).id
     module = runpy.run_path(str(report / "champion.py"))
     assert module["GENOME"].id == champion.id
     weight = torch.nn.Parameter(torch.ones(3))
@@ -149,8 +160,8 @@ def test_the_steps_of_the_command_line_give_the_same_records_on_s3(
         for chunk in reversed(json.loads(step("propose", *number, *size))):
             step("evaluate", *number, "--chunk", str(chunk), *size)
         step("select", *number)
-    for chunk in json.loads(step("propose-baselines")):
-        step("evaluate-baselines", "--chunk", str(chunk))
+    for chunk in json.loads(step("propose-finals")):
+        step("evaluate-finals", "--chunk", str(chunk))
     step("report")
     assert records(s3_url) == records(searched.store)
     assert list(tmp_path.iterdir()) == [tmp_path / "config.json"]
@@ -223,13 +234,18 @@ def test_garbled_test_labels_change_no_selection(tmp_path: Path) -> None:
         search_by_steps(str(tmp_path / name), config)
         found[name] = tmp_path / name / "runs" / RUN
 
-    def tests(run: Path) -> list[float | None]:
+    def finals(run: Path, *fields: str) -> list[tuple[object, ...]]:
         text = (run / "report/archive.json").read_bytes()
-        return [entry.test_accuracy for entry in Archive.model_validate_json(text).entries]
+        archive = Archive.model_validate_json(text)
+        return [tuple(getattr(each, field) for field in fields) for each in archive.finals]
 
     for path in ("generations/000/population.json", "generations/001/population.json"):
         assert (found["sound"] / path).read_bytes() == (found["garbled"] / path).read_bytes()
-    assert tests(found["sound"]) != tests(found["garbled"])
+    # The finals measure them, and rank without looking.
+    sound, garbled = found["sound"], found["garbled"]
+    chosen = ("rank", "fitness", "rate")
+    assert finals(sound, *chosen) == finals(garbled, *chosen)
+    assert finals(sound, "test_accuracy") != finals(garbled, "test_accuracy")
 
 
 def test_where_nothing_can_be_trained_the_report_says_so(tmp_path: Path) -> None:
@@ -259,7 +275,7 @@ def test_a_search_may_be_as_small_as_can_be(tmp_path: Path) -> None:
     )
     search_by_steps(str(tmp_path), config)
     found = Archive.model_validate_json((tmp_path / f"runs/{RUN}/report/archive.json").read_bytes())
-    assert (len(found.entries), len(found.baselines)) == (1, 0)
+    assert (len(found.entries), len(found.finals)) == (1, 1)
 
 
 def test_the_configuration_in_the_store_starts_the_same_run(
@@ -283,7 +299,7 @@ def test_the_number_of_workers_changes_nothing(searched: Finished, tmp_path: Pat
     assert records(tmp_path / "evoptim-store") == records(searched.store)
     # No terminal: a plain line now and then.
     assert all(
-        re.match(r"(starting|baselines|generation \d|writing the report): ", line)
+        re.match(r"(starting|finals|generation \d|writing the report): ", line)
         for line in lines(done.stderr)
     )
 

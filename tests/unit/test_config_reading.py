@@ -74,6 +74,12 @@ def test_a_named_protocol_can_be_changed_by_settings() -> None:
     assert config.protocol == paper_init_protocol().model_copy(update={"batch_size": 64})
 
 
+def test_a_value_that_another_setting_changes_is_the_callers_own() -> None:
+    task = {"name": "digits", "train": 100}
+    config = read_config(settings={"protocol.task": task, "protocol.task.train": 50})
+    assert (config.protocol.task.train, task["train"]) == (50, 100)
+
+
 def test_an_initial_protocol_can_be_added_and_left_out() -> None:
     assert read_config("initial_protocol: quickstart").initial_protocol == quickstart_protocol()
     assert read_config("preset: paper\ninitial_protocol: null").initial_protocol is None
@@ -178,6 +184,17 @@ REFUSED = {
     "protocol: {task: {image_size: 4}}": "protocol.task.image_size: Input should be greater than",
     "protocol: {seeds: []}": "protocol.seeds: Tuple should have at least 1 item",
     "protocol: {seeds: [3, 3]}": "protocol.seeds: 3 is there twice: leave one, got [3, 3]",
+    "finals: {candidates: 0}": "finals.candidates: Input should be greater than or equal to 1",
+    "finals: {candidates: 51}": "finals.candidates: Input should be less than or equal to 50",
+    "finals: {seeds: []}": "finals.seeds: Tuple should have at least 1 item",
+    "finals: {seeds: [7, 7]}": "finals.seeds: 7 is there twice: leave one, got [7, 7]",
+    "finals: {seeds: [9, 1]}": "the finals need seeds that chose nothing, but 1 is also in "
+    "protocol.seeds: give finals.seeds others",
+    "preset: paper\nfinals: {seeds: [0]}\nprotocol: {seeds: [1]}": "the finals need seeds that "
+    "chose nothing, but 0 is also in initial_protocol.seeds",
+    "protocol: {test: true}": "only the finals measure test images: leave protocol.test false",
+    "preset: paper\ninitial_protocol: {test: true}": "only the finals measure test images: leave "
+    "initial_protocol.test false",
     "baselines: [sgd, sgd]": "baselines: 'sgd' is there twice: leave one",
     "protocol: {batch_size: 0}": "protocol.batch_size: Input should be greater than or equal to 1",
     "protocol: {sweep: {rates: [[0.1, 0]]}}": "protocol.sweep.rates.0.1: Input should be greater "

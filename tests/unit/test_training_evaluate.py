@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,29 @@ def test_each_seed_trains_once_and_fitness_is_the_mean() -> None:
         assert getattr(both, name) == pytest.approx(sum(bests) / 2, rel=1e-12)
     tests = [training.test_accuracy or 0.0 for training in both.trainings]
     assert both.test_accuracy == pytest.approx(sum(tests) / 2, rel=1e-12)
+
+
+def test_test_images_are_measured_only_where_the_protocol_says_so() -> None:
+    measured, unmeasured = run(test=True, seeds=(3, 5)), run(test=False, seeds=(3, 5))
+    assert measured.test_accuracy is not None
+    assert unmeasured.test_accuracy is None
+    for training in unmeasured.trainings:
+        assert (training.test_loss, training.test_accuracy) == (None, None)
+    # It changes nothing else.
+    assert [each.curve for each in unmeasured.trainings] == [e.curve for e in measured.trainings]
+    assert unmeasured.fitness == measured.fitness
+    assert unmeasured.protocol != measured.protocol
+
+
+def test_ten_thousand_classes_give_a_record() -> None:
+    def part(count: int, seed: int) -> Dataset:
+        few = tiny.stripes(count, seed)
+        return Dataset(few.images, few.labels * 2_500)
+
+    names = tuple(map(str, range(10_000)))
+    record = run(split=Split(names, part(40, 0), part(30, 1), part(20, 2)))
+    assert record.outcome is Outcome.TRAINED
+    assert record.fitness is not None
 
 
 class TestFailures:
@@ -261,6 +285,28 @@ class TestDeterminism:
             [sys.executable, "-c", program], env=environment, check=True, capture_output=True
         ).stdout
         assert json.loads(printed) == run().deterministic()
+
+
+def test_costs_are_core_seconds_whatever_else_takes_time() -> None:
+    """A step that waits costs nothing, one that computes does."""
+    waiting = run(tiny.scripted(3, lambda _: time.sleep(1.0)))
+    assert waiting.cost.seconds < 0.9
+
+    def busy(_: tiny.Scripted) -> None:
+        until = time.thread_time() + 1.0
+        while time.thread_time() < until:
+            pass
+
+    assert run(tiny.scripted(3, busy)).cost.seconds > 1.0
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_another_precision_trains_too(precision: str) -> None:
+    exact, rough = run(), run(precision=precision)
+    assert rough.outcome is Outcome.TRAINED
+    # A CPU has no TF32.
+    same = rough.deterministic()["trainings"] == exact.deterministic()["trainings"]
+    assert same == (precision == "tf32")
 
 
 def test_progress_ends_at_the_number_of_steps() -> None:
