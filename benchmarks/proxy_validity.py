@@ -128,17 +128,22 @@ def signed(formula: str) -> Genome:
 
 def swept(data: str | None) -> dict[str, Protocol]:
     """Protocols with a sweep of their own: those of ``quickstart``, and one in the paper's shape,
-    whose sweep sees nothing but the warm-up of the full training's schedule."""
-    digits = quickstart_protocol()
+    whose sweep sees nothing but the warm-up of the full training's schedule. No rate is raced for,
+    so that all that a sweep can see is there."""
+    digits = _whole_sweep(quickstart_protocol())
     training = trained_for(digits.training, 600, warmup=60)
     sweep = digits.sweep.model_copy(update={"schedule": training.schedule})
     shaped = {"sweep": sweep, "training": training, "seeds": (0,)}
     protocols = {"digits": digits}
     if data is not None:
-        cifar = quickstart_protocol("cifar10")
+        cifar = _whole_sweep(quickstart_protocol("cifar10"))
         task = cifar.task.model_copy(update={"data": data})
         protocols["cifar"] = cifar.model_copy(update={"task": task})
     return protocols | {"digits, the paper's shape": digits.model_copy(update=shaped)}
+
+
+def _whole_sweep(protocol: Protocol) -> Protocol:
+    return protocol.model_copy(update={"sweep": protocol.sweep.model_copy(update={"racing": None})})
 
 
 def trained_for(base: FullTraining, steps: int, warmup: int) -> FullTraining:
