@@ -264,6 +264,7 @@ def _training(subject: str, seed: int, fitness: float, test: float | None, epoch
     return Training(
         seed=seed,
         curve=tuple(curve),
+        steps=25 * epochs,
         stopped="completed",
         best_epoch=epochs - 1 if epochs else None,
         test_loss=None if test is None else 0.2,

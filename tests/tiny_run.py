@@ -20,6 +20,8 @@ SETTINGS: dict[str, Any] = {
     "finals.candidates": 1,
     "finals.seeds": [101],
     "screens.trial": None,
+    "screens.duplicates": False,
+    "screens.hopeless": None,
     "protocol.task": {"name": "digits", "train": 40, "validation": 50, "test": 20},
     "protocol.model.base_width": 1,
     "protocol.batch_size": 20,

@@ -1,9 +1,10 @@
 """What a run's records say: pure functions, no file, clock or randomness."""
 
 from evoptim.analysis.archive import build_archive, champion, finals_held, leaders
-from evoptim.analysis.cost import SearchCost, search_cost
 from evoptim.analysis.curves import GenerationPoint, generation_curve
 from evoptim.analysis.finals import Comparison, Finals, build_finals
+from evoptim.analysis.flops import step_flops
+from evoptim.analysis.ledger import Ledger, OutcomeSpent, ScreenSpent, Spent, account
 from evoptim.analysis.lineage import Step, champion_lineage
 from evoptim.analysis.noise import Interval, mean_interval, standard_error
 from evoptim.analysis.outcomes import (
@@ -14,7 +15,6 @@ from evoptim.analysis.outcomes import (
 )
 from evoptim.analysis.paired import Difference, holm, least_p_value, paired_difference, rank_ranges
 from evoptim.analysis.result import BASELINE_NAMES, Finalist, Result, name_of
-from evoptim.analysis.screening import Screening, screening
 from evoptim.analysis.stage import Scored, StageResult
 from evoptim.analysis.summary import LEADERS, Images, Summary, summarise
 from evoptim.analysis.verdict import Verdict, judge
@@ -30,15 +30,18 @@ __all__ = [
     "GenerationPoint",
     "Images",
     "Interval",
+    "Ledger",
     "OutcomeCount",
+    "OutcomeSpent",
     "Result",
     "Scored",
-    "Screening",
-    "SearchCost",
+    "ScreenSpent",
+    "Spent",
     "StageResult",
     "Step",
     "Summary",
     "Verdict",
+    "account",
     "build_archive",
     "build_finals",
     "champion",
@@ -55,8 +58,7 @@ __all__ = [
     "outcomes_by_generation",
     "paired_difference",
     "rank_ranges",
-    "screening",
-    "search_cost",
     "standard_error",
+    "step_flops",
     "summarise",
 ]

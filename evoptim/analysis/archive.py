@@ -63,10 +63,18 @@ def champion(archive: Archive) -> ArchiveEntry | None:
 
 
 def leaders(archive: Archive, count: int) -> tuple[ArchiveEntry, ...]:
-    """The best ``count`` evolved optimizers of the search that are comparable with the first."""
+    """The best ``count`` evolved optimizers of the search that are comparable with the first.
+
+    Those that compute the same as another one are left out.
+    """
     scored = [each for each in archive.entries[:1] if _scored(each)]
     comparable = (
-        e for e in archive.entries if scored and _scored(e) and e.protocol == scored[0].protocol
+        e
+        for e in archive.entries
+        if scored
+        and _scored(e)
+        and e.protocol == scored[0].protocol
+        and e.candidate.same_as is None
     )
     return tuple(islice(comparable, count))
 

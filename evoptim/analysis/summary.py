@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evoptim.analysis.archive import build_archive, leaders
-from evoptim.analysis.cost import SearchCost, search_cost
 from evoptim.analysis.finals import Finals, build_finals
+from evoptim.analysis.ledger import Ledger, Shape, account
 from evoptim.analysis.noise import standard_error
 from evoptim.analysis.outcomes import OutcomeCount, count_outcomes
 from evoptim.analysis.result import Result, build_result, name_of
-from evoptim.analysis.screening import NO_SCREENING, Screening, screening
 from evoptim.analysis.stage import StageResult
 from evoptim.analysis.verdict import Verdict, judge
 from evoptim.config import RunConfig, Value
@@ -21,11 +20,14 @@ LEADERS = 5
 
 
 class Images(Value):
-    """How many images the task really had; None where that is not known."""
+    """The images that the task really had; None where that is not known."""
 
     train: int | None = None
     validation: int | None = None
     test: int | None = None
+    shape: Shape | None = None
+    """Channels, height and width."""
+    classes: int | None = None
 
 
 class Summary(Value):
@@ -53,8 +55,7 @@ class Summary(Value):
     finals: Finals | None
     """None until they are held."""
     outcomes: tuple[OutcomeCount, ...]
-    cost: SearchCost
-    screening: Screening = NO_SCREENING
+    ledger: Ledger
     versions: dict[str, tuple[str, ...]]
     """All versions of each package that computed an evaluation, sorted."""
     verdict: Verdict
@@ -111,8 +112,7 @@ def summarise(
         leaders=best,
         finals=finals,
         outcomes=count_outcomes(stages),
-        cost=search_cost(stages, reused),
-        screening=screening(stages),
+        ledger=account(config, stages, images.shape, images.classes, reused),
         versions=_versions(records.values()),
         verdict=judge(finals, config),
         caveats=_caveats(best, scored, config, images),

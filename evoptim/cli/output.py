@@ -21,7 +21,7 @@ from evoptim.errors import InputError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from evoptim.analysis import Interval, Summary
+    from evoptim.analysis import Interval, Ledger, Summary
     from evoptim.analysis.result import Result
     from evoptim.verbs import SearchResult
 
@@ -107,19 +107,10 @@ def print_summary(result: SearchResult) -> None:
     summary = result.summary
     screen = out()
     screen.print(_comparison(summary))
-    cost = summary.cost
     if result.reused:
         screen.print("This run was finished already: every evaluation was reused.")
-    screen.print(
-        f"{summary.candidates} optimizers evolved, {summary.scored} of them trained; "
-        f"{cost.steps:,} optimizer steps in {cost.core_seconds:,.0f} core-seconds."
-    )
-    screened = summary.screening
-    if screened.refused or screened.seconds:
-        screen.print(
-            f"The trial refused {screened.refused} evaluations before training, in "
-            f"{screened.seconds:,.0f} core-seconds{_saved(screened.saved_seconds)}."
-        )
+    screen.print(f"{summary.candidates} optimizers evolved, {summary.scored} of them trained.")
+    screen.print(ledger_line(summary.ledger))
     if summary.champion is None:
         screen.print("No candidate could be trained: the report says why.")
     screen.print(
@@ -129,11 +120,32 @@ def print_summary(result: SearchResult) -> None:
     screen.print(f"Report: {result.report}", soft_wrap=True)
 
 
-def _saved(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    verb = "saved" if seconds >= 0 else "cost"
-    return f", and {verb} some {abs(seconds):,.0f} on balance, at the mean cost of a failed one"
+_SCREENS = {
+    "duplicates": "shared as duplicates",
+    "trial": "refused by the trial",
+    "racing": "cut short by racing",
+    "hopeless": "stopped as hopeless",
+}
+
+
+def ledger_line(ledger: Ledger) -> str:
+    """What a run spent and spared, in a few words."""
+    total = ledger.total
+    parts = [f"{total.steps:,} optimizer steps in {ledger.core_seconds:,.0f} core-seconds"]
+    if total.flops:
+        parts.append(f"{total.flops:.1e} FLOPs")
+    if ledger.waste is not None:
+        parts.append(f"{ledger.waste:.1%} of the genomes' steps spent on failures")
+    done = [
+        f"{each.turned_away} {_SCREENS[each.name]}" + _spared(each.saved_steps)
+        for each in ledger.screens
+        if each.name in _SCREENS and each.turned_away
+    ]
+    return f"Ledger: {'; '.join(parts + done)}."
+
+
+def _spared(steps: float | None) -> str:
+    return f" (~{steps:,.0f} steps spared)" if steps else ""
 
 
 def _comparison(summary: Summary) -> Table:

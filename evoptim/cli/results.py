@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from evoptim.cli.options import json_option
-from evoptim.cli.output import console, number, out, percent, print_json, write_text
+from evoptim.cli.output import console, ledger_line, number, out, percent, print_json, write_text
 from evoptim.cli.place import run_place
 from evoptim.cli.reading import reading
 
@@ -40,6 +40,7 @@ def results(store: str, run: str, top: int, search: bool, as_json: bool) -> None
       evoptim results s3://bucket/prefix/runs/quickstart-s0
       evoptim results --run quickstart-s0 --json > archive.json
     """  # noqa: D301 (click reads the backspace)
+    from evoptim.verbs import ledger
     from evoptim.verbs import results as results_verb
 
     with reading() as on_read:
@@ -59,6 +60,8 @@ def results(store: str, run: str, top: int, search: bool, as_json: bool) -> None
     screen.print(_table(f"Run {run}: search", archive.entries[:top], archive))
     if len(archive.entries) > top:
         screen.print(f"{len(archive.entries) - top} more; --top shows them, --json all.")
+    if (spent := ledger(run, store)) is not None:
+        screen.print(ledger_line(spent))
 
 
 def _table(title: str, entries: tuple[ArchiveEntry, ...], archive: Archive) -> Table:

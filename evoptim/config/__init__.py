@@ -13,12 +13,13 @@ from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
     Protocol,
+    Racing,
     ScheduleSpec,
     Sweep,
     TaskSpec,
 )
 from evoptim.config.run import BaselineName, RunConfig, SearchSpec
-from evoptim.config.screens import Screens, TrialSpec
+from evoptim.config.screens import Hopeless, Screens, TrialSpec
 from evoptim.config.value import Value
 
 __all__ = [
@@ -28,10 +29,12 @@ __all__ = [
     "DecaySampling",
     "FinalsSpec",
     "FullTraining",
+    "Hopeless",
     "JsonObject",
     "ModelSpec",
     "MutationProbabilities",
     "Protocol",
+    "Racing",
     "RunConfig",
     "SamplingProbabilities",
     "ScheduleSpec",

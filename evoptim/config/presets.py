@@ -10,13 +10,14 @@ from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
     Protocol,
+    Racing,
     ScheduleSpec,
     Sweep,
     TaskName,
     TaskSpec,
 )
 from evoptim.config.run import RunConfig, SearchSpec
-from evoptim.config.screens import Screens, TrialSpec
+from evoptim.config.screens import Hopeless, Screens, TrialSpec
 from evoptim.errors import InputError
 
 PAPER_RATES = ((10.0, 1e-2, 1e-5), (1.0, 0.1, 1e-3, 1e-4))
@@ -88,6 +89,7 @@ def _digits_protocol() -> Protocol:
             give_up_epoch=3,
             give_up_accuracy=0.2,
             minimum_accuracy=0.3,
+            racing=Racing(),
         ),
         training=FullTraining(
             epochs=16,
@@ -115,6 +117,8 @@ def _small_images_protocol(task: TaskName) -> Protocol:
             give_up_epoch=3,
             give_up_accuracy=0.12,
             minimum_accuracy=0.15,
+            # Probes learn less here, so that rates differ by less.
+            racing=Racing(margins=(0.04, 0.03, 0.02)),
         ),
         training=FullTraining(
             epochs=8,
@@ -131,7 +135,7 @@ def quickstart(task: TaskName = "digits") -> RunConfig:
     return RunConfig(
         search=SearchSpec(initial=32, particles=4, children=4, generations=5),
         protocol=quickstart_protocol(task),
-        screens=Screens(trial=TrialSpec()),
+        screens=Screens(trial=TrialSpec(), duplicates=True, hopeless=Hopeless()),
     )
 
 

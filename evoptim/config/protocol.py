@@ -78,6 +78,19 @@ class ScheduleSpec(Value):
         return self
 
 
+class Racing(Value):
+    """Probes of all rates side by side, from which those that fall behind are dropped.
+
+    Nobody is dropped before some rate has reached both bars of the sweep, so that a candidate
+    fails in a race if it fails in the paper's sweep (:mod:`evoptim.training.race`).
+    """
+
+    margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.2, 0.2, 0.03)
+    """How far behind the leader's training accuracy a rate may lie, in the best of its epochs so
+    far: after the first epoch, the second, …; the last margin also holds for all later ones. They
+    were chosen for four epochs (``python benchmarks/frugal.py``)."""
+
+
 class Sweep(Value):
     """Short probes of every rate; the best training accuracy chooses the rate."""
 
@@ -95,6 +108,9 @@ class Sweep(Value):
     """Also the bar of the first group: if all of its rates miss it, the sweep ends as failed."""
     minimum_accuracy: Fraction
     """The best probe must reach this training accuracy, or the candidate has failed."""
+    racing: Racing | None = None
+    """Whether rates that fall behind are dropped; None is the paper's sweep, one rate after the
+    other, each to its end."""
 
     @model_validator(mode="after")
     def _fits(self) -> Sweep:
@@ -140,6 +156,9 @@ class Protocol(Value):
     augmentation: Literal["none", "crop-flip-cutout"] = "none"
     """``crop-flip-cutout``: reflect-pad by an eighth of the side (4 of 32 pixels), random crop,
     random horizontal flip, one square of a quarter of the side (8 of 32) set to 0."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """What convolutions are computed in. ``tf32`` (10 bits of mantissa, on GPUs that have it;
+    float32 elsewhere) and ``bfloat16`` are faster on a GPU; weights stay float32."""
     sweep: Sweep
     training: FullTraining
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)

@@ -79,6 +79,7 @@ def _environment() -> Environment:
         rate=wording.rate,
         count=wording.count,
         duration=wording.duration,
+        power=wording.power,
         shortened=shortened,
         swatch=_swatch,
     )
@@ -123,6 +124,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "outcome_figure": outcomes_figure(outcomes_by_generation(inputs.stages)),
         "outcome_colours": OUTCOME_COLOURS,
         "table": candidate_table(archive, own),
+        "ranks": {entry.candidate.id: entry.rank for entry in archive.entries},
         "errors": _errors(inputs),
         "usage": _usage(inputs, entries),
         "command": command(inputs),

@@ -65,6 +65,17 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
+def power(number: float | None) -> str:
+    """A large number with two digits, such as ``3.1 · 10¹²``."""
+    if number is None:
+        return NOTHING
+    if number == 0.0:
+        return "0"
+    digits, _, exponent = f"{number:.1e}".partition("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digits}\u202f·\u202f10{raised}"
+
+
 def duration(seconds: float) -> str:
     """A time in its two largest units, such as ``4 min 12 s``."""
     if seconds < 9.95:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 WORKERS_VARIABLE = "EVOPTIM_WORKERS"
 """Environment variable: trainings at a time within one step. It changes no result."""
+_ON_A_GPU = 4
+"""Trainings at a time on a GPU, which one of them leaves idle most of the time; on a CPU 1."""
 
 
 def evaluate(store: str, run: str, generation: int, chunk: int, candidates_per_task: int) -> None:
@@ -51,7 +53,11 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
     protocol = stage_protocol(config, stage)
     mine = read_chunk(store, run, config, stage, chunk, size)
     screens = stage_screens(config, stage)
-    asked = read_many(lambda each: _left(store, run, stage, each, protocol, screens), mine)
+    asked = read_many(
+        lambda each: _left(store, run, stage, each, protocol, screens, mine.bars),
+        # A duplicate takes its twin's evaluation when it is read (evoptim.steps.twins).
+        [each for each in mine.candidates if each.same_as is None],
+    )
     left = [each for each in asked if each is not None]
     if any(each.screen is not None for each in left):
         prepare(screens)
@@ -66,14 +72,23 @@ class _Left:
     candidate: Candidate
     screen: Screen | None
     known: Evaluation | None
-    """As another run has it: then only the screen is asked."""
+    """As another run has it: then only the screens are asked."""
+    bars: tuple[float, ...]
+    """Below which its training is hopeless."""
 
 
 def _train(store: Store, run: str, stage: Stage, left: Sequence[_Left], protocol: Protocol) -> None:
     from evoptim.training import Job, evaluate_many
 
     jobs = [
-        Job(each.candidate.id, _optimizer(each.candidate), protocol, each.screen, each.known)
+        Job(
+            each.candidate.id,
+            _optimizer(each.candidate),
+            protocol,
+            each.screen,
+            each.known,
+            each.bars,
+        )
         for each in left
     ]
     # The next one trains while a record is on its way; a kill loses that record at most.
@@ -100,19 +115,23 @@ def _left(
     candidate: Candidate,
     protocol: Protocol,
     screens: Screens,
+    bars: tuple[float, ...],
 ) -> _Left | None:
     """What is left to do for a candidate; None where the run has its evaluation.
 
-    Its screen is asked even if another run has trained it: whether it is refused must depend on
-    the run's configuration alone, not on what else is in the store.
+    Its screens are asked even if another run has trained it: whether it is refused or stopped must
+    depend on the run's configuration alone, not on what else is in the store.
     """
     key = evaluation_key(run, stage, candidate.index)
     if store.exists(key):
         return None
     known = _shared(store, candidate, protocol)
     screen = screen_of(candidate, screens)
-    if known is None or screen is not None:
-        return _Left(candidate, screen, known)
+    if bars and known is not None and known.outcome is Outcome.ERRORED:
+        # The record does not say how far it had come, and whether it would have been stopped there.
+        known = None
+    if known is None or screen is not None or bars:
+        return _Left(candidate, screen, known, bars)
     save(store, key, known)
     return None
 
@@ -134,8 +153,8 @@ def _keep(
     protocol: Protocol,
     evaluation: Evaluation,
 ) -> None:
-    # A refusal is this run's own: others may have no such screen.
-    if evaluation.outcome is not Outcome.REFUSED:
+    # What a screen ended is this run's own: others may have no such screen.
+    if not evaluation.outcome.by_screen:
         evaluation = _share(store, candidate, protocol, evaluation)
     save(store, evaluation_key(run, stage, candidate.index), evaluation)
 
@@ -169,10 +188,13 @@ def make_evolved(
     """The optimizer of a candidate, for one training."""
     from evoptim.optim import EvolvedOptimizer
 
+    weights = list(params)
     return EvolvedOptimizer(
-        params,
+        weights,
         Genome.from_json(gene),
         lr=lr,
+        # Lets a whole step become a CUDA graph.
+        capturable=all(weight.is_cuda for weight in weights),
         total_steps=schedule.total_steps,
         warmup_steps=schedule.warmup_steps,
         hold_steps=schedule.hold_steps,
@@ -180,7 +202,11 @@ def make_evolved(
 
 
 def _workers() -> int:
-    text = os.environ.get(WORKERS_VARIABLE, "1")
+    text = os.environ.get(WORKERS_VARIABLE)
+    if text is None:
+        import torch
+
+        return _ON_A_GPU if torch.cuda.is_available() else 1
     if not text.isdecimal() or int(text) < 1:
         raise InputError(f"{WORKERS_VARIABLE} is a whole number of at least 1, got {text!r}")
     return int(text)

@@ -7,13 +7,14 @@ from functools import partial
 from evoptim.analysis import build_archive, leaders
 from evoptim.config import RunConfig
 from evoptim.errors import InputError
-from evoptim.evolution import OptimizerGene, propose_children, propose_initial
-from evoptim.records import Candidate, Candidates
+from evoptim.evolution import Firsts, OptimizerGene, bars, propose_children, propose_initial
+from evoptim.records import Candidate, Candidates, Population
 from evoptim.steps.chunks import chunk_numbers
 from evoptim.steps.parts import write_candidates
 from evoptim.steps.processes import in_order
 from evoptim.steps.reading import (
     open_generation,
+    protocol_changes,
     read_candidates,
     read_config,
     read_population,
@@ -39,8 +40,9 @@ def propose(store: str, run: str, generation: int, candidates_per_task: int) -> 
         candidates = read_candidates(opened, run, stage).candidates
     else:
         config = read_config(opened, run)
-        candidates = _candidates(opened, run, config, generation)
-        _write(opened, run, stage, config, candidates)
+        previous = None if generation == 0 else read_population(opened, run, generation - 1)
+        candidates = _candidates(opened, run, config, previous)
+        _write(opened, run, stage, config, candidates, previous)
     return chunk_numbers(len(candidates), candidates_per_task)
 
 
@@ -94,34 +96,64 @@ def _finalists(store: Store, run: str, config: RunConfig) -> tuple[Candidate, ..
 
 
 def _candidates(
-    store: Store, run: str, config: RunConfig, generation: int
+    store: Store, run: str, config: RunConfig, previous: Population | None
 ) -> tuple[Candidate, ...]:
     search = config.search
-    gene = OptimizerGene(search.sampling, search.mutation)
+    gene = OptimizerGene(search.sampling, search.mutation, config.screens.duplicates)
+    generation = 0 if previous is None else previous.generation + 1
     spread = partial(in_order, what=f"candidates of generation {generation} drawn")
-    if generation == 0:
-        return propose_initial(gene, config.seed, search.initial, in_order=spread)
-    return propose_children(
+    if previous is None:
+        drawn = propose_initial(gene, config.seed, search.initial, in_order=spread)
+        return Firsts().mark(drawn, generation)
+    seen, firsts = _earlier(store, run, config, generation)
+    drawn = propose_children(
         gene,
         config.seed,
-        read_population(store, run, generation - 1),
+        previous,
         search.children,
-        _seen(store, run, generation),
-        score_particles=generation == 1 and config.initial_protocol is not None,
+        seen,
+        score_particles=protocol_changes(config, generation),
         in_order=spread,
     )
+    return firsts.mark(drawn, generation)
 
 
-def _seen(store: Store, run: str, generation: int) -> list[str]:
-    """Ids of everything proposed before ``generation``."""
-    earlier = (
-        read_candidates(store, run, Stage.generation(number)) for number in range(generation)
-    )
-    return [each.id for stage in earlier for each in stage.candidates]
+def _earlier(
+    store: Store, run: str, config: RunConfig, generation: int
+) -> tuple[list[str], Firsts]:
+    """Ids of everything proposed before ``generation``, and what may have duplicates in it."""
+    seen: list[str] = []
+    firsts = Firsts()
+    protocol = stage_protocol(config, Stage.generation(generation)).content_id()
+    for number in range(generation):
+        stage = read_candidates(store, run, Stage.generation(number))
+        seen += [each.id for each in stage.candidates]
+        # A fitness under another protocol would be another number.
+        if stage.protocol == protocol:
+            firsts.remember(stage.candidates, number)
+    return seen, firsts
 
 
 def _write(
-    store: Store, run: str, stage: Stage, config: RunConfig, candidates: tuple[Candidate, ...]
+    store: Store,
+    run: str,
+    stage: Stage,
+    config: RunConfig,
+    candidates: tuple[Candidate, ...],
+    previous: Population | None = None,
 ) -> None:
-    protocol = stage_protocol(config, stage).content_id()
-    write_candidates(store, run, stage, Candidates(protocol=protocol, candidates=candidates))
+    proposed = Candidates(
+        protocol=stage_protocol(config, stage).content_id(),
+        candidates=candidates,
+        bars=() if previous is None else _bars(config, previous),
+    )
+    write_candidates(store, run, stage, proposed)
+
+
+def _bars(config: RunConfig, previous: Population) -> tuple[float, ...]:
+    """What trainings of the generation after ``previous`` have to reach."""
+    spec = config.screens.hopeless
+    # Learning curves under another protocol say nothing.
+    if spec is None or protocol_changes(config, previous.generation + 1):
+        return ()
+    return bars(spec, previous, config.protocol.training.epochs)

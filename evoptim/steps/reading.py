@@ -11,11 +11,11 @@ from evoptim.errors import InputError
 from evoptim.evolution import generations_without_improvement
 from evoptim.records import Candidate, Candidates, Population, Score
 from evoptim.steps.scores import scores_here, scores_of
+from evoptim.steps.twins import as_own, evaluated_at, listed
 from evoptim.store import MissingObjectError, Stage, Store, load
 from evoptim.store.layout import (
     candidates_key,
     config_key,
-    evaluation_key,
     evaluations_prefix,
     population_key,
     run_prefix,
@@ -58,6 +58,11 @@ def stage_protocol(config: RunConfig, stage: Stage) -> Protocol:
     if stage.number == 0 and config.initial_protocol is not None:
         return config.initial_protocol
     return config.protocol
+
+
+def protocol_changes(config: RunConfig, generation: int) -> bool:
+    """Whether particles come into a generation with results under another protocol than its own."""
+    return generation == 1 and config.initial_protocol is not None
 
 
 def stage_screens(config: RunConfig, stage: Stage) -> Screens:
@@ -138,18 +143,24 @@ def read_scores(
     store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]
 ) -> dict[int, Score]:
     """What the evaluations that there are say of a stage's candidates, by candidate index."""
-    # One listing costs less than asking for every object.
-    found = _found(run, stage, candidates, frozenset(store.list(evaluations_prefix(run, stage))))
-    return dict(zip(found.values(), scores_of(store, list(found)), strict=True))
+    found = _found(run, stage, candidates, listed(store, run, stage, candidates))
+    # Duplicates have the keys of others.
+    keys = list(dict.fromkeys(found.values()))
+    scores = dict(zip(keys, scores_of(store, keys), strict=True))
+    return {
+        each.index: as_own(scores[found[each.index]], each)
+        for each in candidates
+        if each.index in found
+    }
 
 
 def _found(
     run: str, stage: Stage, candidates: Sequence[Candidate], there: frozenset[str]
-) -> dict[str, int]:
-    """The keys of a stage's evaluations that are there, each with the index of its candidate."""
+) -> dict[int, str]:
+    """The keys of a stage's evaluations that are there, by the index of the candidate."""
     # Of a listing only what is asked for counts: it may hold files that are not ours.
-    keys = {evaluation_key(run, stage, each.index): each.index for each in candidates}
-    return {key: index for key, index in keys.items() if key in there}
+    keys = {each.index: evaluated_at(run, stage, each) for each in candidates}
+    return {index: key for index, key in keys.items() if key in there}
 
 
 OnRead = Callable[[int, int], None]
@@ -190,18 +201,23 @@ def read_stages(
             on_read(done, total)
 
     results = []
+    # Duplicates may have the evaluations of earlier stages.
+    scores: dict[str, Score] = {}
     for stage in proposed:
         candidates = read_candidates(store, run, stage)
         found = _found(run, stage, candidates.candidates, there)
-        scores: dict[int, Score] = {}
-        for index, score in zip(found.values(), scores_here(store, list(found)), strict=True):
-            scores[index] = score
+        new = [key for key in dict.fromkeys(found.values()) if key not in scores]
+        for key, score in zip(new, scores_here(store, new), strict=True):
+            scores[key] = score
             count()
         results.append(
             StageResult(
                 generation=stage.number or 0,
                 candidates=candidates,
-                scores=tuple(scores.get(each.index) for each in candidates.candidates),
+                scores=tuple(
+                    as_own(scores[found[each.index]], each) if each.index in found else None
+                    for each in candidates.candidates
+                ),
             )
         )
     return tuple(results)

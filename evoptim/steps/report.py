@@ -23,11 +23,11 @@ from evoptim.evolution import check_complete
 from evoptim.genome import Genome
 from evoptim.records import Archive, Evaluation, Population
 from evoptim.steps.reading import OnRead, open_generation, read, read_config, read_stages
+from evoptim.steps.twins import evaluated_at
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import (
     ReportFile,
     candidates_key,
-    evaluation_key,
     population_key,
     report_key,
 )
@@ -82,8 +82,9 @@ def summary(store: str, run: str) -> dict[str, float]:
     values: dict[str, float | None] = {
         "candidates": found.candidates,
         "candidates with a fitness": found.scored,
-        "optimizer steps": found.cost.steps,
-        "core seconds": found.cost.core_seconds,
+        "optimizer steps": found.ledger.total.steps,
+        "core seconds": found.ledger.core_seconds,
+        "share of steps wasted": found.ledger.waste,
     }
     for name, best in (
         ("evolved", found.champion),
@@ -177,7 +178,7 @@ def _drawn(
 def _key(run: str, scored: Scored) -> str:
     last = scored.candidate.role in ("finalist", "baseline")
     stage = Stage.finals() if last else Stage.generation(scored.generation)
-    return evaluation_key(run, stage, scored.candidate.index)
+    return evaluated_at(run, stage, scored.candidate)
 
 
 def _populations(store: Store, run: str, config: RunConfig) -> tuple[Population, ...]:
@@ -200,7 +201,14 @@ def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
     except InputError:
         # The data may be gone by the time that somebody reads the results.
         return Images(), None
-    images = Images(train=len(split.train), validation=len(split.validation), test=len(split.test))
+    channels, height, width = split.train.images.shape[1:]
+    images = Images(
+        train=len(split.train),
+        validation=len(split.validation),
+        test=len(split.test),
+        shape=(channels, height, width),
+        classes=len(split.classes),
+    )
     spec = config.protocol.model
     model = ConvNet(
         split.channels, len(split.classes), spec.base_width, spec.dropout, torch.Generator()

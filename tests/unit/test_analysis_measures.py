@@ -17,7 +17,6 @@ from evoptim.analysis import (
     count_outcomes,
     generation_curve,
     outcomes_by_generation,
-    search_cost,
     standard_error,
 )
 from evoptim.errors import InputError
@@ -162,15 +161,6 @@ def test_outcomes_are_counted_with_cause_and_remedy_and_without_the_finals():
         {Outcome.TRAINED: 1, Outcome.DIVERGED: 1, Outcome.MISSING: 1},
         {Outcome.TRAINED: 1},
     ]
-
-
-def test_cost_counts_every_record_once():
-    one = stage(0, (genome(0), 0.5), (genome(1), None), (genome(2), Outcome.DIVERGED))
-    cost = search_cost([one, one], reused=1)
-    # A trained record has 7 probes of 48 steps and 300 steps; a diverged one only the probes.
-    assert cost.steps == (336 + 300) + 336
-    assert (cost.evaluations, cost.missing, cost.core_seconds) == (2, 2, 4.0)
-    assert (cost.devices, cost.reused) == (("cpu",), 1)
 
 
 def test_a_summary_tells_noise_seeds_and_selection_and_survives_json():

@@ -22,7 +22,17 @@ from evoptim.report import ReportInputs, page, render
 from evoptim.report.candidates import MAX_ROWS
 from evoptim.report.page import MAX_LATER
 
-SECTIONS = ("finals", "best", "generations", "lineage", "learning", "decays", "outcomes", "use")
+SECTIONS = (
+    "finals",
+    "best",
+    "generations",
+    "lineage",
+    "learning",
+    "decays",
+    "outcomes",
+    "ledger",
+    "use",
+)
 VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
 
 
@@ -250,6 +260,7 @@ def test_curves_with_leaps_and_zeros_are_drawn_without_nan():
     training = Training(
         seed=0,
         curve=curve,
+        steps=100,
         stopped="non-finite",
         best_epoch=3,
         test_loss=None,

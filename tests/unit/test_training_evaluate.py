@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,28 @@ class TestDeterminism:
             [sys.executable, "-c", program], env=environment, check=True, capture_output=True
         ).stdout
         assert json.loads(printed) == run().deterministic()
+
+
+def test_costs_are_core_seconds_whatever_else_takes_time() -> None:
+    """A step that waits costs nothing, one that computes does."""
+    waiting = run(tiny.scripted(3, lambda _: time.sleep(1.0)))
+    assert waiting.cost.seconds < 0.9
+
+    def busy(_: tiny.Scripted) -> None:
+        until = time.thread_time() + 1.0
+        while time.thread_time() < until:
+            pass
+
+    assert run(tiny.scripted(3, busy)).cost.seconds > 1.0
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_another_precision_trains_too(precision: str) -> None:
+    exact, rough = run(), run(precision=precision)
+    assert rough.outcome is Outcome.TRAINED
+    # A CPU has no TF32.
+    same = rough.deterministic()["trainings"] == exact.deterministic()["trainings"]
+    assert same == (precision == "tf32")
 
 
 def test_progress_ends_at_the_number_of_steps() -> None:
