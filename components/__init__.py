@@ -7,7 +7,7 @@ an Indexed Job is a container's command: its driver belongs to the pipelines, a 
 
 from components.evaluate import evaluate
 from components.evaluate_baselines import evaluate_baselines
-from components.evaluate_fanout import evaluate_baselines_fanout, evaluate_fanout
+from components.evaluate_baselines_fanout import evaluate_baselines_fanout
 from components.initialise import initialise
 from components.propose import propose
 from components.propose_baselines import propose_baselines
@@ -20,7 +20,6 @@ __all__ = [
     "evaluate",
     "evaluate_baselines",
     "evaluate_baselines_fanout",
-    "evaluate_fanout",
     "initialise",
     "propose",
     "propose_baselines",

@@ -47,7 +47,10 @@ class Work:
         """What follows ``evoptim`` in a pod that trains one chunk."""
         number = self.stage.number
         which = (
-            ["evaluate-baselines"] if number is None else ["evaluate", "--generation", str(number)]
+            ["evaluate-baselines"]
+            if number is None
+            # Some of them start while the candidates are proposed.
+            else ["evaluate", "--wait", "--generation", str(number)]
         )
         return [
             *("step", *which, "--store", self.store, "--run", self.run),

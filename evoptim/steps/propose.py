@@ -11,8 +11,8 @@ from evoptim.steps.chunks import chunk_numbers
 from evoptim.steps.parts import write_candidates
 from evoptim.steps.processes import in_order
 from evoptim.steps.reading import read_candidates, read_config, read_population, stage_protocol
+from evoptim.steps.waiting import is_proposed
 from evoptim.store import Stage, Store, open_store
-from evoptim.store.layout import candidates_key
 
 
 def propose(store: str, run: str, generation: int, candidates_per_task: int) -> list[int]:
@@ -26,7 +26,7 @@ def propose(store: str, run: str, generation: int, candidates_per_task: int) -> 
     """
     opened = open_store(store)
     stage = Stage.generation(generation)
-    if opened.exists(candidates_key(run, stage)):
+    if is_proposed(opened, run, stage):
         candidates = read_candidates(opened, run, stage).candidates
     else:
         config = read_config(opened, run)
