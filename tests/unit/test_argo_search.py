@@ -229,14 +229,14 @@ def kube(pods: Pods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     def run(job: Object) -> None:
         (container,) = job["spec"]["template"]["spec"]["containers"]
-        arguments = container["args"]
+        arguments = [each for each in container["args"] if each != "--wait"]
         given = dict(zip(arguments[2::2], arguments[3::2], strict=True))
         size = int(given["--candidates-per-task"])
 
         def task(index: int, environment: dict[str, str]) -> int:
             if arguments[1] == "evaluate":
                 number = int(given["--generation"])
-                steps.evaluate(given["--store"], given["--run"], number, index, size)
+                steps.evaluate(given["--store"], given["--run"], number, index, size, wait=True)
             else:
                 steps.evaluate_baselines(given["--store"], given["--run"], index, size)
             return 0
@@ -253,7 +253,7 @@ def test_a_search_by_jobs_gives_the_same_archive(
     search: Search, pods: Pods, finished: Path, kube: FakeKubernetes
 ) -> None:
     gone = Attempt(None, message="pod deleted", phase="Error")
-    pods.failures = {("evaluate", None): [gone]}
+    pods.failures = {("run-generation", None): [gone]}
     engine = search(fan_out="job")
     assert engine.run() == "Succeeded"
     assert_same_run(pods.store, finished)

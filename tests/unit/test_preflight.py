@@ -58,12 +58,12 @@ def test_pods_of_a_loop_are_three_for_each_task_and_six_around_them() -> None:
     assert all(stage.job_pods == 0 for stage in plan.stages)
 
 
-def test_a_job_adds_seven_pods_to_the_workflow_whatever_it_holds() -> None:
+def test_a_generation_in_a_job_is_two_pods_of_the_workflow_whatever_it_holds() -> None:
     small, large = (
         make_plan(config(initial=size, generations=2), profile(fan_out="job"))
         for size in (40, 40_000)
     )
-    assert [stage.workflow_pods for stage in small.stages][1:] == [7, 7, 7]
+    assert [stage.workflow_pods for stage in small.stages][1:] == [2, 2, 2]
     assert small.workflow_bytes == pytest.approx(large.workflow_bytes, abs=100)
     assert large.stages[1].job_pods == 40_000
 
