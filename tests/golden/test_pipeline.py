@@ -212,13 +212,14 @@ def test_a_pipeline_with_a_profile_is_one_that_kfp_loads(fan_out):
     assert loaded.component_spec.inputs["candidates_per_task"].default == 4
 
 
-@pytest.mark.parametrize("fan_out", ["loop", "job"])
-def test_a_generation_on_a_cluster_adds_less_than_600_bytes(fan_out):
+# By Jobs, what retries one task stands with each, and what five pods less would leave does not.
+@pytest.mark.parametrize(("fan_out", "most"), [("loop", 600), ("job", 800)])
+def test_a_generation_on_a_cluster_adds_few_bytes(fan_out, most):
     sizes = [
         len(compile_search(count, profile=read_profile(GPUS), fan_out=fan_out))
         for count in (11, 21)
     ]
-    assert (sizes[1] - sizes[0]) / 10 < 600
+    assert (sizes[1] - sizes[0]) / 10 < most
 
 
 def test_only_training_pods_get_gpus_and_wait_in_the_queue():

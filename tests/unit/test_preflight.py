@@ -126,10 +126,10 @@ def test_a_loop_that_cannot_fit_is_refused_with_a_remedy_that_works() -> None:
 @pytest.mark.slow
 def test_too_many_generations_are_refused_with_a_remedy_that_works() -> None:
     with pytest.raises(InputError, match=r"lower search\.generations to \d+") as refusal:
-        check_plan(make_plan(config(generations=170), profile(fan_out="job")))
+        check_plan(make_plan(config(generations=450), profile(fan_out="job")))
     found = re.search(r"search\.generations to (\d+)", str(refusal.value))
     assert found
-    assert 100 < int(found[1]) < 170
+    assert 300 < int(found[1]) < 450
     check_plan(make_plan(config(generations=int(found[1])), profile(fan_out="job")))
 
 

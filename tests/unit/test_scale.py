@@ -71,8 +71,8 @@ def test_ends_that_come_all_at_once_are_counted_one_after_another() -> None:
 @pytest.mark.parametrize(
     ("engine", "expected"),
     [
-        # The Job is made after 10 + 5; proposed and seen 102 later, while pods start and load; train
-        # 1 + 2 x 1.5; noticed 1; missing and select 30
+        # The Job is made after 10 + 5; proposed and seen 102 later, while pods start and load;
+        # train 1 + 2 x 1.5; noticed 1; missing and select 30
         ("argo job", 15 + 102 + 4 + 1 + 30),
         # propose 10 + 100; train 10 + 4 + 2 x 1.5; noticed 1; select 10 + 200
         ("argo loop", 110 + 17 + 1 + 210),
