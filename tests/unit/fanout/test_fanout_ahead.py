@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import tiny_run
 from fanout_drive import QUICK, STAGE, Drive, missing, trains
+from kfp import dsl
 from kubernetes_api.scripted import FakeKubernetes, pod
 
 from evoptim import steps
@@ -22,6 +23,7 @@ from evoptim.store import open_store
 from evoptim.store.layout import candidates_key, population_key
 from pipelines.fanout import evaluate_fanout
 from pipelines.generation import run_generation
+from pipelines.generation_component import run_generation as run_generation_component
 from pipelines.kubernetes_api import Cluster
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -170,6 +172,18 @@ def test_too_many_failures_of_the_early_job_are_judged_as_of_any_other(
     with pytest.raises(InfrastructureError, match="5 of 5 chunks of generations/000 have no"):
         run(ahead)
     assert len(kube.created) == 1
+
+
+def test_the_component_of_kfp_does_the_same_and_shows_metrics(
+    kube: FakeKubernetes, ahead: Drive
+) -> None:
+    """``connect`` finds the cluster by KUBECONFIG."""
+    kube.controller(trains(ahead.store))
+    metrics = dsl.Metrics()
+    component: Any = run_generation_component
+    component.python_func(str(ahead.store), "tiny", 0, 1, ahead.profile.canonical_json(), metrics)
+    assert missing(ahead.store) == ()
+    assert metrics.metadata == steps.population_metrics(str(ahead.store), "tiny", 0)
 
 
 # Interrupted
