@@ -24,7 +24,8 @@ from evoptim.training.setting import prepare
 
 def evaluations(task: str, data: str | None) -> None:
     protocol = quickstart_protocol(task)  # type: ignore[arg-type]
-    protocol = protocol.model_copy(update={"task": protocol.task.model_copy(update={"data": data})})
+    task = protocol.task.model_copy(update={"data": data})
+    protocol = protocol.model_copy(update={"task": task, "test": True})
     split = load_task(protocol.task)
     print(f"{'baseline':10} {'validation':>10} {'test':>8} {'rate':>6} {'steps':>6} {'core s':>7}")
     for name in BASELINES:

@@ -117,7 +117,7 @@ def _action(what: str, store: str) -> Any:
             except SystemExit as end:
                 if end.code:
                     raise
-        if "evolved" not in shown.getvalue():
+        if "finals" not in shown.getvalue():
             raise SystemExit("evoptim results printed no ranking")
 
     def report() -> None:

@@ -6,11 +6,11 @@ an Indexed Job is a container's command: its driver belongs to the pipelines, a 
 """
 
 from components.evaluate import evaluate
-from components.evaluate_baselines import evaluate_baselines
-from components.evaluate_baselines_fanout import evaluate_baselines_fanout
+from components.evaluate_finals import evaluate_finals
+from components.evaluate_finals_fanout import evaluate_finals_fanout
 from components.initialise import initialise
 from components.propose import propose
-from components.propose_baselines import propose_baselines
+from components.propose_finals import propose_finals
 from components.report import report
 from components.select import select
 from evoptim.container_image import DEFAULT_IMAGE
@@ -18,11 +18,11 @@ from evoptim.container_image import DEFAULT_IMAGE
 __all__ = [
     "DEFAULT_IMAGE",
     "evaluate",
-    "evaluate_baselines",
-    "evaluate_baselines_fanout",
+    "evaluate_finals",
+    "evaluate_finals_fanout",
     "initialise",
     "propose",
-    "propose_baselines",
+    "propose_finals",
     "report",
     "select",
 ]

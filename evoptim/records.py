@@ -7,6 +7,8 @@ measured, each is a function of the run's configuration alone.
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from sys import intern
@@ -23,6 +25,7 @@ class Outcome(str, Enum):
     TRAINED = "trained"
     DIVERGED = "diverged"
     REFUSED = "refused"
+    STOPPED = "stopped"
     UNTRAINABLE = "untrainable"
     COLLAPSED = "collapsed"
     TIMED_OUT = "timed-out"
@@ -33,6 +36,11 @@ class Outcome(str, Enum):
     def failed(self) -> bool:
         """Whether the candidate has no fitness."""
         return self is not Outcome.TRAINED and self is not Outcome.COLLAPSED
+
+    @property
+    def by_screen(self) -> bool:
+        """Whether a screen ended it: it is the run's own, and others may have trained on."""
+        return self in (Outcome.REFUSED, Outcome.STOPPED)
 
     @property
     def cause(self) -> str:
@@ -55,6 +63,10 @@ _CAUSES: dict[Outcome, tuple[str, str]] = {
     Outcome.REFUSED: (
         "A screen predicted that the candidate would fail, so that it was not trained.",
         "Lower the screen's threshold, or switch it off with --set screens.trial=null.",
+    ),
+    Outcome.STOPPED: (
+        "The full training lay so far below those of the population that it was stopped.",
+        "Lower screens.hopeless.margin, or switch the screen off with --set screens.hopeless=null.",
     ),
     Outcome.UNTRAINABLE: (
         "No rate of the sweep reached the minimum training accuracy.",
@@ -87,7 +99,9 @@ class Probe(Value):
     """Peak learning rate."""
     accuracies: tuple[float, ...]
     """Training accuracy of each epoch, as fractions; fewer than planned if it was stopped."""
-    stopped: Literal["completed", "non-finite", "below-bar", "timed-out"]
+    stopped: Literal["completed", "non-finite", "below-bar", "timed-out", "outpaced", "cut-short"]
+    """``outpaced``: it fell behind in a race. ``cut-short``: it was the last one in a race and
+    could not lose any more, or the race ended for an error or for lack of time."""
 
     @property
     def score(self) -> float:
@@ -113,12 +127,15 @@ class Training(Value):
 
     seed: int
     curve: tuple[Epoch, ...]
-    stopped: Literal["completed", "non-finite", "below-bar", "timed-out"]
+    steps: int
+    """Optimizer steps that it took, those of an unfinished epoch included."""
+    stopped: Literal["completed", "non-finite", "below-bar", "timed-out", "hopeless"]
     best_epoch: int | None
     """Index into ``curve`` of the best validation accuracy (ties: the smaller validation loss,
     then the earlier epoch); None if no epoch was completed."""
     test_loss: float | None
-    """Cross-entropy on the test images of the weights of ``best_epoch``. Never used to choose."""
+    """Cross-entropy on the test images of the weights of ``best_epoch``. Never used to choose; None
+    where the protocol does not measure it, and for :attr:`test_accuracy` alike."""
     test_accuracy: float | None
     """Accuracy on the test images of the weights of ``best_epoch``. Never used to choose."""
 
@@ -130,6 +147,16 @@ class Training(Value):
                 f"got {self.best_epoch}"
             )
         return self
+
+
+def best_epoch_of(curve: Sequence[Epoch]) -> int:
+    """The epoch of highest validation accuracy, then of smallest validation loss; the first one."""
+
+    def rank(index: int) -> tuple[float, float]:
+        loss = curve[index].validation_loss
+        return curve[index].validation_accuracy, -math.inf if loss is None else -loss
+
+    return max(range(len(curve)), key=rank)
 
 
 class Cost(Value):
@@ -154,7 +181,8 @@ class Evaluation(Value):
     validation_loss: float | None
     """Mean over seeds of the validation loss at those epochs: breaks ties of fitness."""
     test_accuracy: float | None
-    """Mean over seeds of the test accuracy at those epochs. Never used to choose."""
+    """Mean over seeds of the test accuracy at those epochs. Never used to choose; None where the
+    protocol does not measure it."""
     rate: float | None
     """The peak rate that the sweep chose."""
     probes: tuple[Probe, ...]
@@ -162,7 +190,7 @@ class Evaluation(Value):
     steps: int
     """Optimizer steps of all probes and trainings together."""
     message: str | None = None
-    """What an errored evaluation raised, or what the screen of a refused one measured."""
+    """What an errored evaluation raised, or what the screen measured that ended it."""
     versions: dict[str, str]
     """Versions of evoptim, torch and Python that computed it."""
     cost: Cost
@@ -190,6 +218,12 @@ class Score:
     message: str | None
     trainings: int
     """How many full trainings there were."""
+    training_steps: int
+    """Optimizer steps of those; the others are the sweep's."""
+    cut_probes: int
+    """Probes that a race ended."""
+    cut_epochs: int
+    """Epochs that those took."""
     seed_validation: tuple[float, ...]
     """Validation accuracy at the best epoch of each training that has one."""
     seed_test: tuple[float, ...]
@@ -204,6 +238,7 @@ class Score:
     def of(evaluation: Evaluation) -> Score:
         """What a record says in brief; attributes mean what they mean there."""
         trainings = evaluation.trainings
+        cut = [each for each in evaluation.probes if each.stopped in ("outpaced", "cut-short")]
         return Score(
             subject=evaluation.subject,
             protocol=intern(evaluation.protocol),
@@ -215,6 +250,9 @@ class Score:
             steps=evaluation.steps,
             message=evaluation.message,
             trainings=len(trainings),
+            training_steps=sum(each.steps for each in trainings),
+            cut_probes=len(cut),
+            cut_epochs=sum(len(each.accuracies) for each in cut),
             seed_validation=tuple(
                 each.curve[each.best_epoch].validation_accuracy
                 for each in trainings
@@ -243,7 +281,14 @@ class Integrity(Value):
     """The sphere's loss there."""
 
 
-Role = Literal["initial", "particle", "child", "baseline"]
+Role = Literal["initial", "particle", "child", "finalist", "baseline"]
+
+
+class Place(Value):
+    """Where a candidate stands in its run."""
+
+    generation: int
+    index: int
 
 
 class Candidate(Value):
@@ -252,7 +297,8 @@ class Candidate(Value):
     index: int
     """Place within its stage, from 0."""
     role: Role
-    """``particle``: a parent that is scored again because the protocol has changed."""
+    """``particle``: a parent that is scored again because the protocol has changed. ``finalist``:
+    one of the best of the search, measured again at its end."""
     id: str
     """Content id of the gene, or the name of the baseline."""
     formula: str
@@ -266,6 +312,23 @@ class Candidate(Value):
     change: str | None = None
     """The mutation in words."""
     integrity: Integrity | None = None
+    draws: int | None = None
+    """How many draws it took: those before it were illegal, failed the integrity check, or were
+    there already."""
+    fingerprint: str | None = None
+    """What it computes (:mod:`evoptim.fingerprint`); None where the run looks for no duplicates,
+    or where it has none."""
+    same_as: str | None = None
+    """Id of the first candidate of the run, under the same protocol, that computes the same update
+    by another formula. Then this one is not evaluated: that one's evaluation is its own."""
+    twin: Place | None = None
+    """Where that candidate stands."""
+
+    @model_validator(mode="after")
+    def _knows_its_twin(self) -> Candidate:
+        if (self.same_as is None) is not (self.twin is None):
+            raise ValueError("same_as and twin are given together, or neither")
+        return self
 
 
 class Candidates(Value):
@@ -274,6 +337,9 @@ class Candidates(Value):
     protocol: str
     """Content id of the protocol that scores them."""
     candidates: tuple[Candidate, ...]
+    bars: tuple[float, ...] = ()
+    """What the best validation accuracy of a full training has to reach by the end of each epoch
+    but the last, or it is stopped as hopeless; empty where none is."""
 
 
 class Particle(Value):
@@ -288,6 +354,9 @@ class Particle(Value):
     validation_loss: float | None
     generation: int
     """The generation that first evaluated this genome."""
+    curve: tuple[float, ...] = ()
+    """Where hopeless trainings are stopped: the best validation accuracy up to each epoch of the
+    full training under the first seed."""
 
 
 class Population(Value):
@@ -302,7 +371,7 @@ class ArchiveEntry(Value):
 
     rank: int
     """1 for the best. Entries scored under the run's own protocol come before those that only
-    the initial protocol has scored; failed ones come last."""
+    the initial protocol has scored; failed ones come last. In the finals: of the finals."""
     generation: int
     candidate: Candidate
     protocol: str
@@ -321,5 +390,6 @@ class Archive(Value):
     config: str
     """Content id of the run's configuration."""
     entries: tuple[ArchiveEntry, ...]
-    baselines: tuple[ArchiveEntry, ...]
-    """Ranked among themselves, in the same manner."""
+    """Every genome, ranked by the search that evolved it."""
+    finals: tuple[ArchiveEntry, ...] = ()
+    """The best of them and the baselines, ranked by what the finals measured."""

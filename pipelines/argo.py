@@ -20,8 +20,8 @@ from evoptim.config.run import MAX_GENERATION
 from evoptim.errors import InputError
 from evoptim.steps import END
 from pipelines.argo_pod import (
-    BASELINES,
     CHUNK,
+    FINALS,
     GENERATION,
     OF_GENERATION,
     PATIENCE,
@@ -205,21 +205,20 @@ def _search() -> Part:
     return {
         "name": "search",
         "dag": {
-            # Generations go on where a baseline fails; the workflow then fails at its end.
-            "failFast": False,
             "tasks": [
                 {"name": "initialise", "template": "initialise"},
-                {
-                    "name": "baselines",
-                    "template": "baselines",
-                    "depends": "initialise.Succeeded",
-                },
                 {
                     "name": "generations",
                     "template": "generations",
                     "depends": "initialise.Succeeded",
                     "when": _unless_end("{{tasks.initialise.outputs.result}}"),
                     **arguments(generation="{{tasks.initialise.outputs.result}}"),
+                },
+                {
+                    "name": "finals",
+                    "template": "finals",
+                    # Skipped: a run that goes on may have all its generations.
+                    "depends": "generations.Succeeded || generations.Skipped",
                 },
             ],
         },
@@ -257,18 +256,18 @@ def _loops(profile: ClusterProfile) -> list[Part]:
     """The stages, with one pod of the workflow for each chunk.
 
     What became of a chunk is for the store to say. So a stage goes on whatever became of its pods:
-    selection, and for the baselines the report, count what is missing and refuse too much.
+    selection, and for the finals the report, count what is missing and refuse too much.
     """
     worker = queue_labels(profile)
     return [
         {
-            "name": "baselines",
+            "name": "finals",
             "steps": [
-                [{"name": "propose", "template": "propose-baselines"}],
+                [{"name": "propose", "template": "propose-finals"}],
                 [
                     {
                         "name": "train",
-                        "template": "evaluate-baselines",
+                        "template": "evaluate-finals",
                         "withParam": "{{steps.propose.outputs.result}}",
                         **arguments(chunk="{{item}}"),
                         "continueOn": {"failed": True, "error": True},
@@ -306,10 +305,10 @@ def _loops(profile: ClusterProfile) -> list[Part]:
         pod(
             profile,
             "worker",
-            "evaluate-baselines",
-            ("evaluate-baselines", *STORE, *CHUNK, *SIZE),
+            "evaluate-finals",
+            ("evaluate-finals", *STORE, *CHUNK, *SIZE),
             takes=("chunk",),
-            more_labels={**BASELINES, **worker},
+            more_labels={**FINALS, **worker},
         ),
         pod(
             profile,
@@ -328,19 +327,19 @@ def _jobs(profile: ClusterProfile) -> list[Part]:
     watch = profile.watch_timeout_seconds()
     return [
         {
-            "name": "baselines",
+            "name": "finals",
             "steps": [
-                [{"name": "propose", "template": "propose-baselines"}],
-                [{"name": "train", "template": "evaluate-baselines"}],
+                [{"name": "propose", "template": "propose-finals"}],
+                [{"name": "train", "template": "evaluate-finals"}],
             ],
         },
         _generation({"name": "run", "template": "run-generation", **OF_THIS}),
         pod(
             profile,
             "search",
-            "evaluate-baselines",
-            ("evaluate-baselines-fanout", *STORE, *SIZE, *how),
-            more_labels=BASELINES,
+            "evaluate-finals",
+            ("evaluate-finals-fanout", *STORE, *SIZE, *how),
+            more_labels=FINALS,
             timeout_seconds=watch,
         ),
         pod(
@@ -372,7 +371,7 @@ def _generation(*turn: Part) -> Part:
 
 
 def _steps(profile: ClusterProfile, fan_out: Literal["loop", "job"]) -> list[Part]:
-    """The pods of the run, and what proposes the baselines."""
+    """The pods of the run, and what chooses the finalists."""
     missing = MISSING if fan_out == "loop" else ()
     config = ("--config", "{{workflow.parameters.config}}")
     return [
@@ -380,9 +379,9 @@ def _steps(profile: ClusterProfile, fan_out: Literal["loop", "job"]) -> list[Par
         pod(
             profile,
             "search",
-            "propose-baselines",
-            ("propose-baselines", *STORE, *SIZE, *missing),
-            more_labels=BASELINES,
+            "propose-finals",
+            ("propose-finals", *STORE, *SIZE, *PATIENCE, *missing),
+            more_labels=FINALS,
         ),
         pod(
             profile,

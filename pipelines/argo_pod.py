@@ -27,7 +27,7 @@ PATIENCE = ("--patience", "{{workflow.parameters.patience}}")
 GENERATION = ("--generation", "{{inputs.parameters.generation}}")
 CHUNK = ("--chunk", "{{inputs.parameters.chunk}}")
 
-BASELINES: Mapping[str, str] = {STAGE_LABEL: "baselines"}
+FINALS: Mapping[str, str] = {STAGE_LABEL: "finals"}
 # The number has three digits, as in the names of stages.
 OF_GENERATION: Mapping[str, str] = {STAGE_LABEL: "g{{inputs.parameters.generation}}"}
 

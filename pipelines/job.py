@@ -47,7 +47,7 @@ class Work:
         """What follows ``evoptim`` in a pod that trains one chunk."""
         number = self.stage.number
         which = (
-            ["evaluate-baselines"]
+            ["evaluate-finals"]
             if number is None
             # Some of them start while the candidates are proposed.
             else ["evaluate", "--wait", "--generation", str(number)]

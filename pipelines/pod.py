@@ -30,8 +30,8 @@ Part = dict[str, Any]
 
 
 def stage_name(stage: Stage) -> str:
-    """A stage in a label or a name: ``baselines``, or ``g003`` for generation 3."""
-    return "baselines" if stage.number is None else f"g{stage.number:03d}"
+    """A stage in a label or a name: ``finals``, or ``g003`` for generation 3."""
+    return "finals" if stage.number is None else f"g{stage.number:03d}"
 
 
 def labels(

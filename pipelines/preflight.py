@@ -45,7 +45,7 @@ _EXECUTOR_INPUT_BYTES = 4_000
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One generation, or the baselines."""
+    """One generation, or the finals."""
 
     name: str
     generation: int | None
@@ -168,13 +168,14 @@ def make_plan(
 def plan_stages(
     config: RunConfig, candidates_per_task: int, target: Target, fan_out: Literal["loop", "job"]
 ) -> tuple[StagePlan, ...]:
-    """Every stage of the run; the first and the last step of all are counted with the baselines."""
+    """Every stage of the run; the first and the last step of all are counted with the finals."""
     search = config.search
     children = search.particles * search.children
     rescored = search.particles if config.initial_protocol is not None else 0
-    sizes: list[tuple[int | None, int]] = [(None, len(config.baselines)), (0, search.initial)]
+    sizes: list[tuple[int | None, int]] = [(0, search.initial)]
     for number in range(1, search.generations + 1):
         sizes.append((number, children + (rescored if number == 1 else 0)))
+    sizes.append((None, config.finals.candidates + len(config.baselines)))
     return tuple(
         _stage(number, size, math.ceil(size / candidates_per_task), target, fan_out)
         for number, size in sizes
@@ -197,7 +198,7 @@ def _stage(
         pods = stage + 2 * steps + fanned + (2 * around + 1 if number is None else 0)
     else:
         pods = steps + around + (chunks if fan_out == "loop" else 1)
-    name = "baselines" if number is None else f"generation {number}"
+    name = "finals" if number is None else f"generation {number}"
     return StagePlan(name, number, candidates, chunks, pods, chunks if fan_out == "job" else 0)
 
 
@@ -244,9 +245,7 @@ def _list_bytes(stage: StagePlan) -> int:
 def _job_bytes(profile: ClusterProfile, stages: Iterable[StagePlan]) -> int:
     """The Job of the largest stage when every second of its tasks is done: the longest list."""
     largest = max(stages, key=lambda stage: stage.chunks)
-    stage = (
-        Stage.baselines() if largest.generation is None else Stage.generation(largest.generation)
-    )
+    stage = Stage.finals() if largest.generation is None else Stage.generation(largest.generation)
     work = Work("s3://" + "b" * 63 + "/" + "p" * 128, "r" * 63, stage, profile.candidates_per_task)
     job = build_job(profile, work, range(largest.chunks), largest.chunks)
     done = sum(len(str(index)) + 1 for index in range(0, largest.chunks, 2))

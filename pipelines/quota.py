@@ -53,24 +53,21 @@ def quota_of(
 ) -> Quota:
     """The most that a search takes at a time.
 
-    The baselines run beside the generations, which follow one another. The profile's parallelism is
-    that of each loop or Job; Argo's own loop alone counts against it all pods of the workflow.
+    Generations and finals follow one another. The profile's parallelism is that of each loop or
+    Job; Argo's own loop alone counts against it all pods of the workflow.
 
     Args:
         profile: How pods run.
-        tasks: Tasks of each generation, and under None those of the baselines.
+        tasks: Tasks of each generation, and under None those of the finals.
         target: The engine.
         fan_out: Who starts the tasks' pods.
     """
-    at_once = {stage: min(profile.parallelism, count) for stage, count in tasks.items()}
-    baselines = at_once.pop(None, 0)
-    workers = max(at_once.values()) + baselines
-    possible = [_Together(workers, 2, _drivers(workers, target, fan_out))]
+    workers = min(profile.parallelism, max(tasks.values()))
+    possible = [_Together(workers, 1, _drivers(workers, target, fan_out))]
     if target == "argo" and fan_out == "loop":
-        # One step in each of the two branches, or in one, or in none.
+        # A step, or the pods of a loop.
         possible = [
-            _Together(min(workers, profile.parallelism - steps), steps, 0)
-            for steps in range(min(2, profile.parallelism) + 1)
+            _Together(min(workers, profile.parallelism - steps), steps, 0) for steps in (0, 1)
         ]
 
     def most(side: _Side, name: str) -> Decimal:
@@ -91,7 +88,7 @@ def _drivers(workers: int, target: str, fan_out: str) -> int:
     """KFP's own pods: one for each step at work, and for each task of a loop."""
     if target == "argo":
         return 0
-    return 2 + (workers if fan_out == "loop" else 0)
+    return 1 + (workers if fan_out == "loop" else 0)
 
 
 def _total(

@@ -9,11 +9,11 @@ from kfp.dsl.pipeline_task import PipelineTask
 
 from components import (
     evaluate,
-    evaluate_baselines,
-    evaluate_baselines_fanout,
+    evaluate_finals,
+    evaluate_finals_fanout,
     initialise,
     propose,
-    propose_baselines,
+    propose_finals,
     report,
     select,
 )
@@ -36,10 +36,10 @@ def search_pipeline(
     """Build the pipeline of one search.
 
     1. Initialise: write the run's configuration.
-    2. Baselines: train the reference optimizers under the run's protocol.
-    3. Generation 0: propose (sample), evaluate each chunk, select.
-    4. Generations 1 to ``generations``: propose (mutate), evaluate each chunk, select. With Jobs
+    2. Generation 0: propose (sample), evaluate each chunk, select.
+    3. Generations 1 to ``generations``: propose (mutate), evaluate each chunk, select. With Jobs
        a generation is one task.
+    4. Finals: train the best of them and the baselines again, under fresh seeds.
     5. Report.
 
     KFP has no loop that carries data from one turn to the next, so the generations are written
@@ -59,19 +59,18 @@ def search_pipeline(
     """
     how = _Tasks(image, profile)
     if fan_out == "loop":
-        baselines, generation = _baselines_in_a_loop(how), _generation_in_a_loop(how)
+        finals, generation = _finals_in_a_loop(how), _generation_in_a_loop(how)
     else:
-        baselines, generation = _baselines_in_a_job(how), _generation_in_a_job(how)
+        finals, generation = _finals_in_a_job(how), _generation_in_a_job(how)
     size = 1 if profile is None else profile.candidates_per_task
 
     def steps(config: str, **given: Any) -> None:
         where = {"store": given["store"], "run": given["run"]}
-        start = how.task(initialise(config=config, **where), "initialise the run")
-        compared = how.group(baselines(**given), "baselines").after(start)
-        last = start
+        last = how.task(initialise(config=config, **where), "initialise the run")
         for number in range(generations + 1):
             last = generation(number, given).after(last)
-        how.task(report(**where), "report").after(last, compared)
+        compared = how.group(finals(**given), "finals").after(last)
+        how.task(report(**where), "report").after(compared)
 
     def search_in_loops(store: str, run: str, config: str, candidates_per_task: int = size) -> None:
         steps(config, store=store, run=run, candidates_per_task=candidates_per_task)
@@ -133,27 +132,6 @@ class _Tasks:
         return self.profile
 
 
-def _baselines_in_a_loop(how: _Tasks) -> BaseComponent:
-    @dsl.pipeline(name="baselines")
-    def baselines(store: str, run: str, candidates_per_task: int) -> None:
-        proposed = how.task(
-            propose_baselines(store=store, run=run, candidates_per_task=candidates_per_task),
-            "list the baselines",
-        )
-        with dsl.ParallelFor(
-            proposed.output, name="baseline-chunks", parallelism=how.parallelism
-        ) as chunk:
-            how.task(
-                evaluate_baselines(
-                    store=store, run=run, chunk=chunk, candidates_per_task=candidates_per_task
-                ),
-                "train baselines",
-                "worker",
-            )
-
-    return baselines
-
-
 def _generation_in_a_loop(how: _Tasks) -> _Generation:
     @dsl.pipeline(name="generation")
     def generation(store: str, run: str, generation: int, candidates_per_task: int) -> None:
@@ -189,24 +167,25 @@ def _generation_in_a_loop(how: _Tasks) -> _Generation:
     )
 
 
-def _baselines_in_a_job(how: _Tasks) -> BaseComponent:
-    @dsl.pipeline(name="baselines")
-    def baselines(store: str, run: str, candidates_per_task: int, profile: str) -> None:
+def _finals_in_a_loop(how: _Tasks) -> BaseComponent:
+    @dsl.pipeline(name="finals")
+    def finals(store: str, run: str, candidates_per_task: int) -> None:
         proposed = how.task(
-            propose_baselines(store=store, run=run, candidates_per_task=_ONE_CHUNK),
-            "list the baselines",
+            propose_finals(store=store, run=run, candidates_per_task=candidates_per_task),
+            "choose the finalists",
         )
-        how.watching(
-            evaluate_baselines_fanout(
-                store=store,
-                run=run,
-                candidates_per_task=candidates_per_task,
-                profile=profile,
-            ),
-            "train baselines in a Job",
-        ).after(proposed)
+        with dsl.ParallelFor(
+            proposed.output, name="finalist-chunks", parallelism=how.parallelism
+        ) as chunk:
+            how.task(
+                evaluate_finals(
+                    store=store, run=run, chunk=chunk, candidates_per_task=candidates_per_task
+                ),
+                "train finalists",
+                "worker",
+            )
 
-    return baselines
+    return finals
 
 
 def _generation_in_a_job(how: _Tasks) -> _Generation:
@@ -214,3 +193,23 @@ def _generation_in_a_job(how: _Tasks) -> _Generation:
     return lambda number, given: how.watching(
         run_generation(generation=number, **given), f"generation {number}"
     )
+
+
+def _finals_in_a_job(how: _Tasks) -> BaseComponent:
+    @dsl.pipeline(name="finals")
+    def finals(store: str, run: str, candidates_per_task: int, profile: str) -> None:
+        proposed = how.task(
+            propose_finals(store=store, run=run, candidates_per_task=_ONE_CHUNK),
+            "choose the finalists",
+        )
+        how.watching(
+            evaluate_finals_fanout(
+                store=store,
+                run=run,
+                candidates_per_task=candidates_per_task,
+                profile=profile,
+            ),
+            "train finalists in a Job",
+        ).after(proposed)
+
+    return finals

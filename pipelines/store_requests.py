@@ -8,7 +8,6 @@ takes two requests less, since it is not written for all runs.
 import math
 from collections.abc import Sequence
 
-from evoptim.analysis import LEADERS
 from evoptim.steps.parts import part_count, parts_of
 
 # To write an object once takes two requests: a store asks first.
@@ -17,13 +16,15 @@ _WRITE = 2
 _LISTED = 1_000
 
 
-def store_requests(
-    stages: Sequence[tuple[int | None, int]], candidates_per_task: int, watched: bool
-) -> int:
+Stages = Sequence[tuple[int | None, int]]
+"""The generation, or None for the finals, and the candidates of every stage."""
+
+
+def store_requests(stages: Stages, candidates_per_task: int, watched: bool) -> int:
     """Requests of a whole search.
 
     Args:
-        stages: The generation, or None for the baselines, and the candidates of every stage.
+        stages: The generation, or None for the finals, and the candidates of every stage.
         candidates_per_task: Size of a chunk.
         watched: Whether an Indexed Job evaluates each stage. A step that watches it asks, before
             and after, what is missing; for a generation it also asks whether candidates are there
@@ -34,7 +35,7 @@ def store_requests(
     return (
         initialise
         + sum(
-            _propose(generation, candidates)
+            _propose(generation, candidates, stages)
             + _evaluate(candidates, candidates_per_task)
             + (_watch(generation, candidates, candidates_per_task) if watched else 0)
             + (0 if generation is None else _select(generation, candidates))
@@ -50,13 +51,22 @@ def requests_per_candidate() -> int:
     return 2 + 2 * _WRITE
 
 
-def _propose(generation: int | None, candidates: int) -> int:
-    # The configuration; written, in parts where it is long.
-    own = 1 + _WRITE * (1 + part_count(candidates))
+def _propose(generation: int | None, candidates: int, stages: Stages) -> int:
+    # Is it there already, the configuration; written, in parts where it is long.
+    own = 2 + _WRITE * (1 + part_count(candidates))
     if generation is None:
-        return own
-    # Is it there already? Later ones read the population, and the candidates of all before.
-    return own + 1 + (1 + generation if generation else 0)
+        # Every population is asked for; then everything is read.
+        search = [each for each in stages if each[0] is not None]
+        return own + len(search) + _read(search)
+    # Later ones read the population, and the candidates of all before.
+    return own + (1 + generation if generation else 0)
+
+
+def _read(stages: Stages) -> int:
+    """The listing, and every stage's candidates and evaluations."""
+    evaluated = sum(candidates for _, candidates in stages)
+    keys = evaluated + sum(3 + part_count(candidates) for _, candidates in stages)
+    return _listings(keys) + len(stages) + evaluated
 
 
 def _evaluate(candidates: int, size: int) -> int:
@@ -80,18 +90,14 @@ def _select(generation: int, candidates: int) -> int:
     return 3 + _listings(candidates) + candidates + before + _WRITE + 1
 
 
-def _report(stages: Sequence[tuple[int | None, int]]) -> int:
+def _report(stages: Stages) -> int:
     generations = len(stages) - 1
-    evaluated = sum(candidates for _, candidates in stages)
-    keys = evaluated + sum(3 + part_count(candidates) for _, candidates in stages)
-    baselines = sum(candidates for generation, candidates in stages if generation is None)
+    finals = sum(candidates for generation, candidates in stages if generation is None)
     # Its files: is it there; five written; read by the step that shows them, four of them again.
     files = 1 + 5 * _WRITE + 1 + 3
-    # The configuration and the listing; every stage's candidates and evaluations; again those
-    # whose learning curves are drawn; every population, read, and asked for where it ends.
-    inputs = 1 + _listings(keys) + len(stages) + evaluated
-    drawn = min(LEADERS, evaluated - baselines) + baselines
-    return files + inputs + drawn + 2 * generations + 1
+    # The configuration; everything; the finals again, whose learning curves are drawn; every
+    # population, read, and asked for where it ends.
+    return files + 1 + _read(stages) + finals + 2 * generations + 1
 
 
 def _listings(keys: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 Object = dict[str, Any]
 
 REFERENCE = re.compile(r"\{\{(.*?)\}\}")
-DEPENDS = re.compile(r"([a-z0-9-]+)\.Succeeded")
+DEPENDS = re.compile(r"([a-z0-9-]+)\.(?:Succeeded|Skipped)")
 _KINDS = ("container", "dag", "steps")
 _RETRY_NAMES = {"lastRetry.exitCode", "lastRetry.message", "lastRetry.status", "retries"}
 
@@ -102,7 +102,7 @@ class _Checks:
             yield "two tasks share a name"
         for name, task in tasks.items():
             needed = DEPENDS.findall(task.get("depends", ""))
-            if DEPENDS.sub("", task.get("depends", "")).strip(" &"):
+            if DEPENDS.sub("", task.get("depends", "")).strip(" &|"):
                 yield f"{name} depends on {task['depends']!r}"
             for each in needed:
                 if each not in tasks:
@@ -111,7 +111,7 @@ class _Checks:
             scope = known | {
                 reference
                 for each in needed
-                if each in tasks
+                if each in tasks and f"{each}.Skipped" not in task["depends"]
                 for reference in self._outputs(f"tasks.{each}", tasks[each])
             }
             yield from self._call(name, task, scope)

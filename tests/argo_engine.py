@@ -127,10 +127,11 @@ class Engine:
     def _depends(self, text: str, nodes: dict[str, Node]) -> bool:
         if not text:
             return True
-        name, _, phase = text.partition(".")
-        if phase != "Succeeded" or name not in nodes:
-            raise RefusedError(f"depends: {text!r}")
-        return nodes[name].phase == "Succeeded"
+        wanted = [each.partition(".") for each in text.split(" || ")]
+        for name, _, phase in wanted:
+            if phase not in ("Succeeded", "Skipped") or name not in nodes:
+                raise RefusedError(f"depends: {text!r}")
+        return any(nodes[name].phase == phase for name, _, phase in wanted)
 
     def _steps(self, template: Object) -> Node:
         scope: dict[str, str] = {}

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
-from sample_run import baseline_candidate, evaluation
+from sample_run import baseline_candidate, evaluation, final_evaluation
 
 from evoptim import steps
 from evoptim.config import RunConfig, SamplingProbabilities, SearchSpec, preset
 from evoptim.genome import Genome
-from evoptim.records import Candidate, Candidates, Evaluation, Integrity, Outcome, Probe
+from evoptim.records import Candidate, Candidates, Integrity, Outcome, Probe
 from evoptim.sampling import sample_genome
 from evoptim.steps.reading import read_population
 from evoptim.store import Stage, open_store, to_json
@@ -52,14 +52,13 @@ def write_large_run(
     Args:
         store: Folder of the store.
         run: Name of the run.
-        records: Evaluations, the baselines' not counted.
+        records: Evaluations, those of the finals not counted.
         generations: Generations that they are spread over, the initial one counted.
         on_written: Called with the number of evaluations written so far.
     """
     config = large_config(records, generations)
     _write(store, config_key(run), to_json(config))
     protocol = config.protocol.content_id()
-    _write_baselines(store, run, config, protocol)
     texts = _texts(protocol)
     genomes = _genomes()
     written = 0
@@ -78,6 +77,7 @@ def write_large_run(
             on_written(written)
         if number < generations - 1:
             steps.select(str(store), run, number)
+    _write_finals(store, run, config, candidates[0])
     return config
 
 
@@ -130,7 +130,6 @@ def _texts(protocol: str) -> list[bytes]:
             protocol,
             None if outcome.failed else quality,
             outcome=outcome,
-            test=quality - random.uniform(-0.004, 0.02),
             loss=1.2 - quality + random.uniform(0.0, 0.05),
             seeds=(0, 1),
             epochs=16,
@@ -152,16 +151,15 @@ def _probes(random: Random) -> tuple[Probe, ...]:
     )
 
 
-def _write_baselines(store: Path, run: str, config: RunConfig, protocol: str) -> None:
-    stage = Stage.baselines()
-    found = tuple(baseline_candidate(name, index) for index, name in enumerate(config.baselines))
-    _write(
-        store,
-        candidates_key(run, stage),
-        to_json(Candidates(protocol=protocol, candidates=found)),
-    )
-    for each in found:
-        record: Evaluation = evaluation(each.id, protocol, 0.9, test=0.9, seeds=(0, 1), epochs=16)
+def _write_finals(store: Path, run: str, config: RunConfig, best: Candidate) -> None:
+    stage, protocol = Stage.finals(), config.finals_protocol()
+    found = [best.model_copy(update={"role": "finalist"})]
+    found += [baseline_candidate(name) for name in config.baselines]
+    placed = tuple(each.model_copy(update={"index": index}) for index, each in enumerate(found))
+    proposed = Candidates(protocol=protocol.content_id(), candidates=placed)
+    _write(store, candidates_key(run, stage), to_json(proposed))
+    for each in placed:
+        record = final_evaluation(each.id, proposed.protocol, 0.9, protocol.seeds)
         _write(store, evaluation_key(run, stage, each.index), to_json(record))
 
 

@@ -10,10 +10,12 @@ import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
-from evoptim.analysis import Images, StageResult
+from evoptim.analysis import Images, StageResult, build_archive, leaders
 from evoptim.config import (
+    FinalsSpec,
     FullTraining,
     ModelSpec,
     Protocol,
@@ -124,6 +126,7 @@ def sample_config(
     particles: int = 4,
     children: int = 3,
     seeds: tuple[int, ...] = (0,),
+    finals: tuple[int, ...] = FinalsSpec().seeds,
     initial_protocol: bool = False,
 ) -> RunConfig:
     protocol = _PROTOCOL.model_copy(update={"seeds": seeds})
@@ -135,6 +138,7 @@ def sample_config(
         if initial_protocol
         else None,
         protocol=protocol,
+        finals=FinalsSpec(seeds=finals),
     )
 
 
@@ -144,15 +148,15 @@ def sample_run(
     name: str = "first-run",
     failure_share: float = 0.25,
     failures: tuple[Outcome, ...] = _FAILURES,
+    finals: bool = True,
     baselines: bool = True,
     seed: int = 0,
 ) -> ReportInputs:
     """A finished run of ``config``."""
     world = _World(config or sample_config(), random.Random(seed), failure_share, failures)
     search = world.config.search
-    stages = [_baseline_stage(world)] if baselines else []
     stage = _initial_stage(world)
-    stages.append(stage)
+    stages = [stage]
     population = _select_initial(stage, search.particles)
     populations = [population]
     for generation in range(1, search.generations + 1):
@@ -160,6 +164,8 @@ def sample_run(
         stages.append(stage)
         population = _select(stage, population, generation)
         populations.append(population)
+    if finals:
+        stages.append(_finals_stage(world, stages, world.config.baselines if baselines else ()))
     return ReportInputs(
         run=name,
         config=world.config,
@@ -216,7 +222,6 @@ def evaluation(
 ) -> Evaluation:
     """A record with a learning curve that ends at ``fitness``."""
     outcome = outcome or (Outcome.DIVERGED if fitness is None else Outcome.TRAINED)
-    test = fitness if test is None else test
     trainings = (
         ()
         if fitness is None
@@ -228,7 +233,7 @@ def evaluation(
         outcome=outcome,
         fitness=fitness,
         validation_loss=None if fitness is None else loss,
-        test_accuracy=None if fitness is None else test,
+        test_accuracy=test if trainings else None,
         rate=None if fitness is None else 0.01,
         probes=(Probe(rate=0.01, accuracies=(0.2, 0.5), stopped="completed"),),
         trainings=trainings,
@@ -259,10 +264,11 @@ def _training(subject: str, seed: int, fitness: float, test: float | None, epoch
     return Training(
         seed=seed,
         curve=tuple(curve),
+        steps=25 * epochs,
         stopped="completed",
         best_epoch=epochs - 1 if epochs else None,
         test_loss=None if test is None else 0.2,
-        test_accuracy=None if test is None else min(1.0, test + 0.001 * seed),
+        test_accuracy=test,
     )
 
 
@@ -297,14 +303,12 @@ def _score(world: _World, candidate: Candidate, quality: float, protocol: str) -
     else:
         outcome = Outcome.TRAINED
     fitness = round(quality * 400) / 400
-    test = round((quality - draw.uniform(-0.004, 0.02)) * 400) / 400
     world.qualities[candidate.id] = fitness
     return evaluation(
         candidate.id,
         protocol,
         fitness,
         outcome=outcome,
-        test=test,
         loss=round(1.2 - quality + draw.uniform(0.0, 0.05), 4),
         seeds=world.config.protocol.seeds,
         seconds=seconds,
@@ -335,22 +339,48 @@ def _remembered(
     return stage_of(generation, candidates, records)
 
 
-def _baseline_stage(world: _World) -> StageResult:
-    protocol = world.config.protocol.content_id()
-    found = tuple(
-        baseline_candidate(name, index) for index, name in enumerate(world.config.baselines)
-    )
-    records = tuple(
-        evaluation(
-            candidate.id,
-            protocol,
-            _BASELINES[candidate.id],
-            test=_BASELINES[candidate.id] - 0.0075,
-            seeds=world.config.protocol.seeds,
+def _finals_stage(
+    world: _World, stages: Sequence[StageResult], baselines: Sequence[str]
+) -> StageResult:
+    config = world.config
+    protocol = config.finals_protocol()
+    archive = build_archive("any", config, stages)
+    best = [each.candidate for each in leaders(archive, config.finals.candidates)]
+    found = [each.model_copy(update={"role": "finalist"}) for each in best]
+    found += [baseline_candidate(name) for name in baselines]
+    placed = tuple(each.model_copy(update={"index": i}) for i, each in enumerate(found))
+    records = [
+        final_evaluation(
+            each.id,
+            protocol.content_id(),
+            _BASELINES.get(each.id, world.qualities.get(each.id, 0.0) - 0.006),
+            protocol.seeds,
         )
-        for candidate in found
+        for each in placed
+    ]
+    proposed = Candidates(protocol=protocol.content_id(), candidates=placed)
+    return _remembered(world, 0, proposed, records)
+
+
+def final_evaluation(
+    subject: str, protocol: str, quality: float, seeds: tuple[int, ...], spread: float = 0.004
+) -> Evaluation:
+    """A record of the finals: every seed has its own luck, which all optimizers share in part."""
+    trainings = []
+    for seed in seeds:
+        shared, own = random.Random(seed), random.Random(f"{subject} {seed}")
+        luck = shared.gauss(0.0, spread) + own.gauss(0.0, spread)
+        validation = min(1.0, quality + luck)
+        test = min(1.0, quality - 0.0075 + luck + own.gauss(0.0, spread / 4))
+        trainings.append(_training(subject, seed, validation, test, 12))
+    record = evaluation(subject, protocol, quality, seeds=seeds)
+    return record.model_copy(
+        update={
+            "trainings": tuple(trainings),
+            "fitness": fmean(each.curve[-1].validation_accuracy for each in trainings),
+            "test_accuracy": fmean(each.test_accuracy or 0.0 for each in trainings),
+        }
     )
-    return _remembered(world, 0, Candidates(protocol=protocol, candidates=found), records)
 
 
 def _initial_stage(world: _World) -> StageResult:

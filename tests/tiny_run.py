@@ -17,7 +17,11 @@ SETTINGS: dict[str, Any] = {
     "search.children": 2,
     "search.generations": 1,
     "baselines": ["sgd", "adam"],
+    "finals.candidates": 1,
+    "finals.seeds": [101],
     "screens.trial": None,
+    "screens.duplicates": False,
+    "screens.hopeless": None,
     "protocol.task": {"name": "digits", "train": 40, "validation": 50, "test": 20},
     "protocol.model.base_width": 1,
     "protocol.batch_size": 20,
@@ -65,17 +69,17 @@ def generation(
     steps.select(str(store), run, number)
 
 
-def baselines(store: Path, run: str = "tiny", size: int = 3, order: Order = list) -> None:
-    """Propose and evaluate the baselines."""
-    for chunk in order(steps.propose_baselines(str(store), run, size)):
-        steps.evaluate_baselines(str(store), run, chunk, size)
+def finals(store: Path, run: str = "tiny", size: int = 3, order: Order = list) -> None:
+    """Propose and evaluate the finals."""
+    for chunk in order(steps.propose_finals(str(store), run, size)):
+        steps.evaluate_finals(str(store), run, chunk, size)
 
 
 def finish(store: Path, run: str = "tiny", generations: int = 1) -> None:
     """Every step after the first, as the pipeline calls them."""
-    baselines(store, run)
     for number in range(generations + 1):
         generation(store, number, run)
+    finals(store, run)
     steps.report(str(store), run)
 
 

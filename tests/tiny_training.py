@@ -37,6 +37,7 @@ def protocol(**changes: Any) -> Protocol:
         batch_size=16,
         sweep=sweep(),
         training=training(),
+        test=True,
     ).model_copy(update=changes)
 
 

@@ -39,6 +39,9 @@ class ToyGene:
     def identity(self, value: int) -> str:
         return f"id-{value}"
 
+    def fingerprint(self, value: int) -> str | None:
+        return None
+
     def formula(self, value: int) -> str:
         return f"the number {value}"
 

@@ -1,57 +1,64 @@
 """What a run's records say: pure functions, no file, clock or randomness."""
 
-from evoptim.analysis.archive import build_archive, champion, leaders
-from evoptim.analysis.cost import SearchCost, search_cost
+from evoptim.analysis.archive import build_archive, champion, finals_held, leaders
 from evoptim.analysis.curves import GenerationPoint, generation_curve
+from evoptim.analysis.finals import Comparison, Finals, build_finals
+from evoptim.analysis.flops import step_flops
+from evoptim.analysis.ledger import Ledger, OutcomeSpent, ScreenSpent, Spent, account
 from evoptim.analysis.lineage import Step, champion_lineage
-from evoptim.analysis.noise import (
-    Interval,
-    Spread,
-    accuracy_interval,
-    pooled_spread,
-    standard_error,
-)
+from evoptim.analysis.noise import Interval, mean_interval, standard_error
 from evoptim.analysis.outcomes import (
     GenerationOutcomes,
     OutcomeCount,
     count_outcomes,
     outcomes_by_generation,
 )
-from evoptim.analysis.result import BASELINE_NAMES, Result
-from evoptim.analysis.screening import Screening, screening
+from evoptim.analysis.paired import Difference, holm, least_p_value, paired_difference, rank_ranges
+from evoptim.analysis.result import BASELINE_NAMES, Finalist, Result, name_of
 from evoptim.analysis.stage import Scored, StageResult
 from evoptim.analysis.summary import LEADERS, Images, Summary, summarise
-from evoptim.analysis.verdict import Verdict, compare
+from evoptim.analysis.verdict import Verdict, judge
 
 __all__ = [
     "BASELINE_NAMES",
     "LEADERS",
+    "Comparison",
+    "Difference",
+    "Finalist",
+    "Finals",
     "GenerationOutcomes",
     "GenerationPoint",
     "Images",
     "Interval",
+    "Ledger",
     "OutcomeCount",
+    "OutcomeSpent",
     "Result",
     "Scored",
-    "Screening",
-    "SearchCost",
-    "Spread",
+    "ScreenSpent",
+    "Spent",
     "StageResult",
     "Step",
     "Summary",
     "Verdict",
-    "accuracy_interval",
+    "account",
     "build_archive",
+    "build_finals",
     "champion",
     "champion_lineage",
-    "compare",
     "count_outcomes",
+    "finals_held",
     "generation_curve",
+    "holm",
+    "judge",
     "leaders",
+    "least_p_value",
+    "mean_interval",
+    "name_of",
     "outcomes_by_generation",
-    "pooled_spread",
-    "screening",
-    "search_cost",
+    "paired_difference",
+    "rank_ranges",
     "standard_error",
+    "step_flops",
     "summarise",
 ]

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable
 from itertools import islice
 
-from evoptim.analysis.stage import Scored, StageResult, baselines, evolved
+from evoptim.analysis.stage import Scored, StageResult, evolved, finals
 from evoptim.config import RunConfig
 from evoptim.records import Archive, ArchiveEntry, Outcome
 
 
 def build_archive(run: str, config: RunConfig, stages: Iterable[StageResult]) -> Archive:
-    """Rank all genomes, and all baselines, by what the run found out about them.
+    """Rank all genomes by what the search found out about them, and its finals among themselves.
 
     A genome has one entry. Scored under both protocols (a particle, where the initial protocol
     differs), it is ranked by the run's own; the entry keeps the generation and the candidate
@@ -23,26 +23,59 @@ def build_archive(run: str, config: RunConfig, stages: Iterable[StageResult]) ->
     lower validation loss, earlier generation, lower index.
     """
     stages = tuple(stages)
-    own = config.protocol.content_id()
+    entries = _rank(evolved(stages), config.protocol.content_id())
     return Archive(
         run=run,
         config=config.content_id(),
-        entries=_rank(evolved(stages), own),
-        baselines=_rank(baselines(stages), own),
+        entries=entries,
+        finals=_of_their_generations(
+            _rank(finals(stages), config.finals_protocol().content_id()), entries
+        ),
     )
 
 
+def _of_their_generations(
+    finals: Iterable[ArchiveEntry], entries: Iterable[ArchiveEntry]
+) -> tuple[ArchiveEntry, ...]:
+    """Finalists with the generations that they come from."""
+    known = {each.candidate.id: each.generation for each in entries}
+    return tuple(
+        each.model_copy(update={"generation": known.get(each.candidate.id, 0)}) for each in finals
+    )
+
+
+def finals_held(archive: Archive) -> bool:
+    """Whether anything of the finals is evaluated."""
+    return any(each.outcome is not Outcome.MISSING for each in archive.finals)
+
+
 def champion(archive: Archive) -> ArchiveEntry | None:
-    """The best evolved optimizer; None if every candidate failed."""
-    return archive.entries[0] if archive.entries and _scored(archive.entries[0]) else None
+    """The search's entry of the best evolved optimizer: the first of the finals.
+
+    Before these it is the first of the search. None if every candidate failed.
+    """
+    if not finals_held(archive):
+        return next(iter(leaders(archive, 1)), None)
+    first = next((e for e in archive.finals if _scored(e) and e.candidate.role == "finalist"), None)
+    if first is None:
+        return None
+    return next((e for e in archive.entries if e.candidate.id == first.candidate.id), first)
 
 
 def leaders(archive: Archive, count: int) -> tuple[ArchiveEntry, ...]:
-    """The best ``count`` evolved optimizers that are comparable with the champion."""
-    best = champion(archive)
-    if best is None:
-        return ()
-    comparable = (e for e in archive.entries if _scored(e) and e.protocol == best.protocol)
+    """The best ``count`` evolved optimizers of the search that are comparable with the first.
+
+    Those that compute the same as another one are left out.
+    """
+    scored = [each for each in archive.entries[:1] if _scored(each)]
+    comparable = (
+        e
+        for e in archive.entries
+        if scored
+        and _scored(e)
+        and e.protocol == scored[0].protocol
+        and e.candidate.same_as is None
+    )
     return tuple(islice(comparable, count))
 
 

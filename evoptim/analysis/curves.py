@@ -36,7 +36,7 @@ def generation_curve(
 
     Args:
         own_protocol: content id of the protocol that scores particles and children.
-        stages: the run's stages, in any order; baselines are left out.
+        stages: the run's stages, in any order; the finals are left out.
     """
     points: list[GenerationPoint] = []
     best_so_far: float | None = None

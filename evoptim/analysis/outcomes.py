@@ -31,7 +31,7 @@ class GenerationOutcomes:
 def count_outcomes(stages: Iterable[StageResult]) -> tuple[OutcomeCount, ...]:
     """The outcomes that occurred among the genomes, in the order of the enumeration.
 
-    Evaluations are counted, so a particle that two protocols scored counts twice; baselines are
+    Evaluations are counted, so a particle that two protocols scored counts twice; the finals are
     left out.
     """
     counts = _count(one.outcome for one in evolved(stages))

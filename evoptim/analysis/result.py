@@ -1,10 +1,10 @@
-"""One row of the comparison: an evolved optimizer or a baseline, with its intervals."""
+"""One row of a table: an evolved optimizer or a baseline, with its intervals."""
 
 from __future__ import annotations
 
 from statistics import stdev
 
-from evoptim.analysis.noise import Interval, Spread, accuracy_interval
+from evoptim.analysis.noise import Interval, mean_interval
 from evoptim.config import Value
 from evoptim.records import ArchiveEntry, Outcome, Score
 
@@ -20,10 +20,10 @@ BASELINE_NAMES = {
 
 
 class Result(Value):
-    """What is known about one optimizer. Accuracies are fractions."""
+    """What one protocol measured of an optimizer. Accuracies are fractions."""
 
     name: str
-    """``Evolved 1`` for the best of the search, or the baseline's name."""
+    """``Evolved 3`` for the one of rank 3 in the search, or the baseline's name."""
     id: str
     """Content id of the genome, or the baseline's short name."""
     formula: str
@@ -41,8 +41,9 @@ class Result(Value):
     """The fitness: mean over seeds of the best epoch's. Used to choose."""
     validation_loss: float | None
     validation_interval: Interval | None
+    """None for a single seed."""
     test_accuracy: float | None
-    """Mean over seeds at those epochs. Never used to choose."""
+    """Mean over seeds at those epochs. Never used to choose; None outside of the finals."""
     test_interval: Interval | None
     seeds: int
     """Full trainings behind these numbers."""
@@ -51,28 +52,44 @@ class Result(Value):
     steps: int
 
 
-class Noise(Value):
-    """What the intervals of all compared optimizers share."""
+class Finalist(Result):
+    """An optimizer in the finals."""
 
-    validation_images: int | None
-    """How many images fitness was measured on; None leaves its intervals out."""
-    test_images: int | None
-    """Likewise for the images that were kept out of every selection."""
-    validation_spread: Spread | None
-    test_spread: Spread | None
+    rank: int
+    """Place by validation accuracy under the fresh seeds; 1 is the best."""
+    ranks: tuple[int, int] | None
+    """The best and the worst place that it may have, given the noise; None if it failed."""
+    search_accuracy: float | None
+    """Its fitness in the search, under the same protocol with other seeds; None for baselines."""
+    seed_validation: tuple[float, ...]
+    """Validation accuracy under each seed."""
+    seed_test: tuple[float, ...]
+    """Test accuracy under each seed."""
+
+    @property
+    def shrinkage(self) -> float | None:
+        """How much better it looked in the search, which chose it for that."""
+        if self.search_accuracy is None or self.validation_accuracy is None:
+            return None
+        return self.search_accuracy - self.validation_accuracy
 
 
-def build_result(name: str, entry: ArchiveEntry, score: Score | None, noise: Noise) -> Result:
+def name_of(entry: ArchiveEntry, rank: int) -> str:
+    """How people call an optimizer; ``rank`` is that of an evolved one in the search."""
+    if entry.candidate.role == "baseline":
+        return BASELINE_NAMES.get(entry.candidate.id, entry.candidate.id)
+    return f"Evolved {rank}"
+
+
+def build_result(name: str, entry: ArchiveEntry, score: Score | None) -> Result:
     """Put an archive entry beside the intervals of its accuracies.
 
     Args:
         name: how the report calls it.
         entry: its place in the archive.
         score: what it was scored with; None if that record is missing.
-        noise: what its intervals share with those of the others.
     """
-    trainings = score.trainings if score else 0
-    validation, test = (score.seed_validation, score.seed_test) if score else ((), ())
+    validation, test = by_seed(score)
     return Result(
         name=name,
         id=entry.candidate.id,
@@ -85,21 +102,17 @@ def build_result(name: str, entry: ArchiveEntry, score: Score | None, noise: Noi
         rate=entry.rate,
         validation_accuracy=entry.fitness,
         validation_loss=entry.validation_loss,
-        validation_interval=_interval(
-            validation, trainings, noise.validation_images, noise.validation_spread
-        ),
+        validation_interval=mean_interval(validation),
         test_accuracy=entry.test_accuracy,
-        test_interval=_interval(test, trainings, noise.test_images, noise.test_spread),
-        seeds=trainings,
+        test_interval=mean_interval(test),
+        seeds=score.trainings if score else 0,
         test_deviation=stdev(test) if len(test) > 1 else None,
         steps=entry.steps,
     )
 
 
-def _interval(
-    by_seed: tuple[float, ...], trainings: int, images: int | None, spread: Spread | None
-) -> Interval | None:
-    # A seed without an accuracy leaves no mean to put an interval around.
-    if images is None or not by_seed or len(by_seed) < trainings:
-        return None
-    return accuracy_interval(by_seed, images, spread)
+def by_seed(score: Score | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Validation and test accuracy under each seed; nothing of one that failed."""
+    if score is None or score.fitness is None:
+        return (), ()
+    return score.seed_validation, score.seed_test

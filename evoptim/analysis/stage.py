@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from evoptim.errors import InputError
-from evoptim.records import Candidate, Candidates, Outcome, Score
+from evoptim.records import Candidate, Candidates, Outcome, Role, Score
+
+_FINALS: Final[frozenset[Role]] = frozenset({"finalist", "baseline"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class StageResult:
-    """The records of a generation, or of the baselines (which count as generation 0).
+    """The records of a generation, or of the finals (which count as generation 0).
 
     Raises:
         InputError: the scores do not belong to the candidates.
@@ -51,10 +54,11 @@ class StageResult:
             )
         for candidate, score in zip(planned, self.scores, strict=True):
             if score is not None and score.subject != candidate.id:
+                last = candidate.role in _FINALS
+                where = "the finals" if last else f"generation {self.generation}"
                 raise InputError(
-                    f"evaluation {candidate.index} of generation {self.generation} must be of "
-                    f"{candidate.id}, got {score.subject}; restore the record or run again "
-                    f"under another name"
+                    f"evaluation {candidate.index} of {where} must be of {candidate.id}, got "
+                    f"{score.subject}; restore the record or run again under another name"
                 )
 
     def __iter__(self) -> Iterator[Scored]:
@@ -63,13 +67,13 @@ class StageResult:
 
 
 def evolved(stages: Iterable[StageResult]) -> tuple[Scored, ...]:
-    """Every genome that was evaluated, particles that were scored again included."""
-    return tuple(s for stage in stages for s in stage if s.candidate.role != "baseline")
+    """Every genome that the search evaluated, particles that were scored again included."""
+    return tuple(s for stage in stages for s in stage if s.candidate.role not in _FINALS)
 
 
-def baselines(stages: Iterable[StageResult]) -> tuple[Scored, ...]:
-    """Every baseline that was evaluated."""
-    return tuple(s for stage in stages for s in stage if s.candidate.role == "baseline")
+def finals(stages: Iterable[StageResult]) -> tuple[Scored, ...]:
+    """Whatever was evaluated in the finals: the best genomes and the baselines."""
+    return tuple(s for stage in stages for s in stage if s.candidate.role in _FINALS)
 
 
 def by_generation(stages: Iterable[StageResult]) -> dict[int, tuple[Scored, ...]]:

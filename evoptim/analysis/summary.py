@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from evoptim.analysis.archive import build_archive, leaders
-from evoptim.analysis.cost import SearchCost, search_cost
-from evoptim.analysis.noise import pooled_spread, standard_error
+from evoptim.analysis.finals import Finals, build_finals
+from evoptim.analysis.ledger import Ledger, Shape, account
+from evoptim.analysis.noise import standard_error
 from evoptim.analysis.outcomes import OutcomeCount, count_outcomes
-from evoptim.analysis.result import BASELINE_NAMES, Noise, Result, build_result
-from evoptim.analysis.screening import NO_SCREENING, Screening, screening
+from evoptim.analysis.result import Result, build_result, name_of
 from evoptim.analysis.stage import StageResult
-from evoptim.analysis.verdict import Verdict, compare
+from evoptim.analysis.verdict import Verdict, judge
 from evoptim.config import RunConfig, Value
 from evoptim.records import Archive, Score
 
@@ -20,11 +20,14 @@ LEADERS = 5
 
 
 class Images(Value):
-    """How many images the task really had; None where that is not known."""
+    """The images that the task really had; None where that is not known."""
 
     train: int | None = None
     validation: int | None = None
     test: int | None = None
+    shape: Shape | None = None
+    """Channels, height and width."""
+    classes: int | None = None
 
 
 class Summary(Value):
@@ -34,13 +37,13 @@ class Summary(Value):
     config: str
     """Content id of the run's configuration."""
     protocol: str
-    """Content id of the protocol that scored particles, children and baselines."""
+    """Content id of the protocol that scored particles and children."""
     task: str
     images: Images
     seed: int
     """Seed of the search."""
     training_seeds: tuple[int, ...]
-    """Seeds of the full trainings behind each fitness."""
+    """Seeds of the full trainings behind each fitness of the search."""
     generations: int
     """Generations evaluated after the initial one."""
     candidates: int
@@ -48,12 +51,11 @@ class Summary(Value):
     scored: int
     """Those that have a fitness."""
     leaders: tuple[Result, ...]
-    """The best evolved optimizers by validation, best first."""
-    baselines: tuple[Result, ...]
-    """Ranked likewise."""
+    """The best evolved optimizers of the search by validation, best first."""
+    finals: Finals | None
+    """None until they are held."""
     outcomes: tuple[OutcomeCount, ...]
-    cost: SearchCost
-    screening: Screening = NO_SCREENING
+    ledger: Ledger
     versions: dict[str, tuple[str, ...]]
     """All versions of each package that computed an evaluation, sorted."""
     verdict: Verdict
@@ -62,7 +64,12 @@ class Summary(Value):
 
     @property
     def champion(self) -> Result | None:
-        """The best evolved optimizer; None if every candidate failed."""
+        """The best evolved optimizer of the finals, or of the search before they are held.
+
+        None if every candidate failed.
+        """
+        if self.finals is not None:
+            return self.finals.champion
         return self.leaders[0] if self.leaders else None
 
 
@@ -88,7 +95,8 @@ def summarise(
     images = images or Images()
     archive = archive or build_archive(run, config, stages)
     records = _records(stages)
-    best, rivals = _results(archive, records, images)
+    best = _leaders(archive, records)
+    finals = build_finals(archive, records, config)
     scored = sum(entry.fitness is not None for entry in archive.entries)
     return Summary(
         run=run,
@@ -102,36 +110,22 @@ def summarise(
         candidates=len(archive.entries),
         scored=scored,
         leaders=best,
-        baselines=rivals,
+        finals=finals,
         outcomes=count_outcomes(stages),
-        cost=search_cost(stages, reused),
-        screening=screening(stages),
+        ledger=account(config, stages, images.shape, images.classes, reused),
         versions=_versions(records.values()),
-        verdict=compare(best[0] if best else None, rivals),
+        verdict=judge(finals, config),
         caveats=_caveats(best, scored, config, images),
     )
 
 
-def _results(
-    archive: Archive, records: dict[tuple[str, str], Score], images: Images
-) -> tuple[tuple[Result, ...], tuple[Result, ...]]:
-    """The leaders and the baselines, with intervals that share one spread over seeds."""
-    best = leaders(archive, LEADERS)
-    compared = (*best, *archive.baselines)
-    scores = [records.get((each.candidate.id, each.protocol)) for each in compared]
-    noise = Noise(
-        validation_images=images.validation,
-        test_images=images.test,
-        validation_spread=pooled_spread(each.seed_validation for each in scores if each),
-        test_spread=pooled_spread(each.seed_test for each in scores if each),
+def _leaders(archive: Archive, records: dict[tuple[str, str], Score]) -> tuple[Result, ...]:
+    return tuple(
+        build_result(
+            name_of(each, each.rank), each, records.get((each.candidate.id, each.protocol))
+        )
+        for each in leaders(archive, LEADERS)
     )
-    names = [f"Evolved {place}" for place in range(1, len(best) + 1)]
-    names += [BASELINE_NAMES.get(b.candidate.id, b.candidate.id) for b in archive.baselines]
-    results = tuple(
-        build_result(name, entry, score, noise)
-        for name, entry, score in zip(names, compared, scores, strict=True)
-    )
-    return results[: len(best)], results[len(best) :]
 
 
 def _records(stages: Iterable[StageResult]) -> dict[tuple[str, str], Score]:
@@ -157,17 +151,26 @@ def _caveats(
     if not best or best[0].validation_accuracy is None:
         return ()
     return (
-        _selection(scored),
+        _selection(scored, config.finals.seeds),
         *_sampling(best[0].validation_accuracy, images),
-        _seeds(config.protocol.seeds),
     )
 
 
-def _selection(scored: int) -> str:
+def _selection(scored: int, seeds: tuple[int, ...]) -> str:
     return (
-        f"Evolved 1 is the best of {scored} scored candidates, chosen on validation images, and "
-        f"its epoch was chosen there too: its validation accuracy is biased upwards. Test images "
-        f"took no part in any choice."
+        f"Evolved 1 is the best of {scored} scored candidates by validation accuracy, and each "
+        f"candidate's epoch was chosen there too: what the search measured is biased upwards. So "
+        f"the finals measure the best ones again under {_fresh(seeds)}. Test images are looked at "
+        f"only there, once for each training, at its end."
+    )
+
+
+def _fresh(seeds: tuple[int, ...]) -> str:
+    if len(seeds) == 1:
+        return f"one fresh seed ({seeds[0]}), which leaves the luck of a training unknown"
+    return (
+        f"{len(seeds)} fresh seeds ({', '.join(str(seed) for seed in seeds)}); the 95% intervals "
+        f"are Student's over these"
     )
 
 
@@ -177,19 +180,6 @@ def _sampling(accuracy: float, images: Images) -> tuple[str, ...]:
     error = 100 * standard_error(accuracy, images.validation)
     return (
         f"On {images.validation:,} validation images an accuracy of {100 * accuracy:.1f}% has a "
-        f"binomial standard error of {error:.2f} percentage points, so that ranks closer than "
-        f"that are largely chance.",
-    )
-
-
-def _seeds(seeds: tuple[int, ...]) -> str:
-    if len(seeds) == 1:
-        return (
-            f"Each optimizer was trained once (seed {seeds[0]}): the 95% intervals cover the "
-            f"choice of images, not the luck of a training."
-        )
-    return (
-        f"Each optimizer was trained under {len(seeds)} seeds "
-        f"({', '.join(str(seed) for seed in seeds)}): the 95% intervals cover the choice of "
-        f"images and the spread over seeds, taken to be alike for all optimizers of the table."
+        f"binomial standard error of {error:.2f} percentage points: other images would give "
+        f"another number. All optimizers share theirs, so that differences vary less.",
     )

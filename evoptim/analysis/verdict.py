@@ -1,85 +1,185 @@
-"""What may be claimed of the best evolved optimizer next to the baselines."""
+"""What may be claimed of the best evolved optimizer, and what may not, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
 
-from evoptim.analysis.result import Result
-from evoptim.config import Value
+from evoptim.analysis.finals import Finals, Relation
+from evoptim.analysis.paired import least_p_value
+from evoptim.analysis.result import Finalist
+from evoptim.config import RunConfig, Value
 
-Relation = Literal["above", "overlapping", "below", "unknown"]
+_RELATIONS: tuple[tuple[Relation, str], ...] = (
+    ("better", "better than"),
+    ("undecided", "not distinguishable from"),
+    ("worse", "worse than"),
+    ("unknown", "not compared with"),
+)
+_UNDONE = "The finals are not held yet: the ranking of a search claims nothing by itself."
 
 
 class Verdict(Value):
-    """The comparison on test images, which took no part in choosing anything."""
+    """The outcome of the finals, by the test images, which took no part in choosing anything."""
 
-    relations: dict[str, Relation]
-    """For each baseline: where the champion's test interval lies."""
     better_than: tuple[str, ...]
-    """Baselines that the champion may be called better than: its interval lies above theirs, and
-    both were trained under several seeds."""
+    """Baselines that the champion may be called better than."""
     text: str
-    """The same in words."""
+    """The outcome in one or two sentences."""
+    can: tuple[str, ...] = ()
+    """What the finals show."""
+    cannot: tuple[str, ...] = ()
+    """What they do not show."""
 
 
-def compare(champion: Result | None, baselines: Sequence[Result]) -> Verdict:
-    """Compare test intervals. Nothing is called better unless they are disjoint."""
+def judge(finals: Finals | None, config: RunConfig) -> Verdict:
+    """Say what the finals show.
+
+    Args:
+        finals: None where they are not held yet.
+        config: the run's configuration.
+    """
+    if finals is None:
+        return Verdict(better_than=(), text=_UNDONE)
+    champion = finals.champion
     if champion is None:
-        return _silent("No evolved optimizer trained, so there is nothing to compare.")
-    if not baselines:
-        return _silent("No baseline was trained, so there is nothing to compare with.")
-    rivals = [b for b in baselines if b.protocol == champion.protocol]
-    if not rivals:
-        return _silent(
-            "The best evolved optimizer was scored under the initial protocol only, so it is not "
-            "comparable with the baselines."
+        return Verdict(
+            better_than=(),
+            text="No evolved optimizer came through the finals, so there is nothing to compare.",
         )
-    relations = {rival.name: _relation(champion, rival) for rival in rivals}
-    above = tuple(name for name, relation in relations.items() if relation == "above")
-    several = champion.seeds > 1 and all(rival.seeds > 1 for rival in rivals)
+    words = _Words(finals, champion, config)
     return Verdict(
-        relations=relations,
-        better_than=above if several else (),
-        text=_words(relations, several),
+        better_than=tuple(each.rival for each in finals.comparisons if each.relation == "better"),
+        text=words.text(),
+        can=tuple(words.can()),
+        cannot=tuple(words.cannot()),
     )
 
 
-def _silent(text: str) -> Verdict:
-    return Verdict(relations={}, better_than=(), text=text)
+@dataclass(frozen=True)
+class _Words:
+    finals: Finals
+    champion: Finalist
+    config: RunConfig
 
-
-def _relation(champion: Result, rival: Result) -> Relation:
-    ours, theirs = champion.test_interval, rival.test_interval
-    if ours is None or theirs is None:
-        return "unknown"
-    if ours.above(theirs):
-        return "above"
-    return "below" if theirs.above(ours) else "overlapping"
-
-
-def _words(relations: dict[str, Relation], several_seeds: bool) -> str:
-    groups = {
-        wanted: [name for name, relation in relations.items() if relation == wanted]
-        for wanted in ("above", "overlapping", "below", "unknown")
-    }
-    parts = []
-    if groups["above"]:
-        parts.append(
-            f"better than {_listed(groups['above'])} (disjoint 95% intervals)"
-            if several_seeds
-            else f"above {_listed(groups['above'])}, in a single training of each: a reason to "
-            f"train again under several seeds, not yet a claim"
+    def text(self) -> str:
+        name = self.champion.name
+        if not self.finals.comparisons:
+            return f"{name} won the finals. No baseline took part, so there is nothing to compare."
+        if len(self.finals.seeds) == 1:
+            return (
+                f"{name} won the finals, which had one seed: no interval and no test exist, so "
+                "that nothing can be called better."
+            )
+        parts = [
+            f"{words} {_listed([each.rival for each in found])}"
+            for relation, words in _RELATIONS
+            if (found := [e for e in self.finals.comparisons if e.relation == relation])
+        ]
+        return (
+            f"On test images, under {len(self.finals.seeds)} fresh seeds, {name} is "
+            f"{'; '.join(parts)}."
         )
-    if groups["overlapping"]:
-        parts.append(
-            f"not distinguishable from {_listed(groups['overlapping'])} (overlapping 95% intervals)"
+
+    def can(self) -> list[str]:
+        return [*self._found("better"), *self._found("worse"), *self._luck()]
+
+    def _found(self, relation: Relation) -> list[str]:
+        found = [each for each in self.finals.comparisons if each.relation == relation]
+        if not found:
+            return []
+        rivals = [
+            f"{each.rival} ({_points(each.difference.mean)})" for each in found if each.difference
+        ]
+        worst = max(each.corrected_p or 0.0 for each in found)
+        return [
+            f"{self.champion.name} is {relation} here than {_listed(rivals)}, in points of test "
+            f"accuracy; corrected p {_p(worst)}{' at most' if len(found) > 1 else ''}."
+        ]
+
+    def _luck(self) -> list[str]:
+        shrinkage, before = self.champion.shrinkage, self.champion.search_accuracy
+        now = self.champion.validation_accuracy
+        if shrinkage is None or before is None or now is None:
+            return []
+        change = (
+            f"{100 * shrinkage:.2f} points of it were the luck of being picked"
+            if shrinkage > 0
+            else "being picked for it did not flatter it"
         )
-    if groups["below"]:
-        parts.append(f"below {_listed(groups['below'])} (disjoint 95% intervals)")
-    if groups["unknown"]:
-        parts.append(f"not compared with {_listed(groups['unknown'])}, for lack of a test accuracy")
-    return f"On test images the best evolved optimizer is {'; '.join(parts)}."
+        return [
+            f"The search measured {self.champion.name} at {before:.1%} of the validation images, "
+            f"the finals at {now:.1%}: {change}."
+        ]
+
+    def cannot(self) -> list[str]:
+        return [
+            *self._undecided(),
+            *self._unknown(),
+            *self._order(),
+            *self._test(),
+            self._scope(),
+        ]
+
+    def _undecided(self) -> list[str]:
+        found = [each for each in self.finals.comparisons if each.relation == "undecided"]
+        if not found:
+            return []
+        intervals = [e.difference.interval for e in found if e.difference and e.difference.interval]
+        widest = max((each.half for each in intervals), default=None)
+        noise = (
+            "all seeds differ alike, or there is one alone, which tells nothing of the noise"
+            if widest is None
+            else f"the noise hides differences of up to {100 * widest:.2f} points either way"
+        )
+        names = _listed([each.rival for each in found])
+        return [f"Whether {self.champion.name} is better or worse than {names}: {noise}."]
+
+    def _unknown(self) -> list[str]:
+        found = [each.rival for each in self.finals.comparisons if each.relation == "unknown"]
+        return [f"Anything about {_listed(found)}, which failed in the finals."] if found else []
+
+    def _order(self) -> list[str]:
+        tied = [
+            each.name
+            for each in self.finals.finalists
+            if each.ranks and each.ranks[0] == 1 and each.id != self.champion.id
+        ]
+        if not tied:
+            return []
+        return [
+            f"That {self.champion.name} is the best of the table: by validation accuracy the "
+            f"noise would also let {_listed(tied)} come first. It was picked there, so that its "
+            "validation accuracy is still a little flattered; its test accuracy is not."
+        ]
+
+    def _test(self) -> list[str]:
+        seeds = len(self.finals.seeds)
+        if seeds == 1:
+            return ["How much of any difference is chance: that takes several seeds."]
+        return [
+            f"That a p-value is exact: those here are Student's, which takes the differences "
+            f"between seeds for normally distributed. With {seeds} seeds a test that takes nothing "
+            f"for granted cannot give a p below {least_p_value(seeds):.3g}."
+        ]
+
+    def _scope(self) -> str:
+        protocol = self.config.protocol
+        rates = sum(len(group) for group in protocol.sweep.rates)
+        return (
+            f"Anything beyond one data set ({protocol.task.name}), one network (base width "
+            f"{protocol.model.base_width}) and one budget ({protocol.training.epochs} x "
+            f"{protocol.training.steps_per_epoch} steps, at most {rates} rates each, and torch's "
+            "defaults for what else the baselines have)."
+        )
+
+
+def _points(fraction: float) -> str:
+    return f"{100 * fraction:+.2f}".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 
 def _listed(names: Sequence[str]) -> str:

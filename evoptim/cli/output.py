@@ -21,7 +21,7 @@ from evoptim.errors import InputError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from evoptim.analysis import Summary
+    from evoptim.analysis import Interval, Ledger, Summary
     from evoptim.analysis.result import Result
     from evoptim.verbs import SearchResult
 
@@ -103,39 +103,53 @@ def sparkline(values: Sequence[float], width: int = 48) -> str:
 
 
 def print_summary(result: SearchResult) -> None:
-    """The table of the best evolved optimizers and the baselines, and where the report is."""
+    """The table of the finals, what they show, and where the report is."""
     summary = result.summary
     screen = out()
     screen.print(_comparison(summary))
-    cost = summary.cost
     if result.reused:
         screen.print("This run was finished already: every evaluation was reused.")
-    screen.print(
-        f"{summary.candidates} optimizers evolved, {summary.scored} of them trained; "
-        f"{cost.steps:,} optimizer steps in {cost.core_seconds:,.0f} core-seconds."
-    )
-    screened = summary.screening
-    if screened.refused or screened.seconds:
-        screen.print(
-            f"The trial refused {screened.refused} evaluations before training, in "
-            f"{screened.seconds:,.0f} core-seconds{_saved(screened.saved_seconds)}."
-        )
+    screen.print(f"{summary.candidates} optimizers evolved, {summary.scored} of them trained.")
+    screen.print(ledger_line(summary.ledger))
     if summary.champion is None:
         screen.print("No candidate could be trained: the report says why.")
     screen.print(
-        "Chosen by validation accuracy; test accuracy took no part. The report has intervals."
+        "Ranked by validation accuracy under fresh seeds; test accuracy took no part in any choice."
     )
+    screen.print(summary.verdict.text)
     screen.print(f"Report: {result.report}", soft_wrap=True)
 
 
-def _saved(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    verb = "saved" if seconds >= 0 else "cost"
-    return f", and {verb} some {abs(seconds):,.0f} on balance, at the mean cost of a failed one"
+_SCREENS = {
+    "duplicates": "duplicates not trained",
+    "trial": "refused by the trial",
+    "racing": "probes ended by a race",
+    "hopeless": "hopeless trainings stopped",
+}
+
+
+def ledger_line(ledger: Ledger) -> str:
+    """What a run spent and spared, in a few words."""
+    total = ledger.total
+    parts = [f"{total.steps:,} optimizer steps in {ledger.core_seconds:,.0f} core-seconds"]
+    if total.flops:
+        parts.append(f"{total.flops:.1e} FLOPs")
+    if ledger.waste is not None:
+        parts.append(f"{ledger.waste:.1%} of the genomes' steps spent on failures")
+    done = [
+        f"{each.turned_away} {_SCREENS[each.name]}" + _spared(each.saved_steps)
+        for each in ledger.screens
+        if each.name in _SCREENS and each.turned_away
+    ]
+    return f"Ledger: {'; '.join(parts + done)}."
+
+
+def _spared(steps: float | None) -> str:
+    return f" (~{steps:,.0f} steps spared)" if steps else ""
 
 
 def _comparison(summary: Summary) -> Table:
+    finals = summary.finals
     table = Table(title=f"Run {summary.run} on {summary.task}", title_justify="left")
     for name, justify in (
         ("", "left"),
@@ -145,17 +159,22 @@ def _comparison(summary: Summary) -> Table:
     ):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("update", overflow="fold")
-    for row in summary.leaders:
-        table.add_row(*_row(row), style="bold" if row is summary.leaders[0] else "")
-    table.add_section()
-    for row in summary.baselines:
-        table.add_row(*_row(row))
+    for row in summary.leaders if finals is None else finals.finalists:
+        table.add_row(*_row(row), style="bold" if row == summary.champion else "")
     return table
 
 
 def _row(row: Result) -> tuple[str, ...]:
     from rich.markup import escape
 
-    accuracies = (percent(row.validation_accuracy), percent(row.test_accuracy))
+    accuracies = (
+        _measured(row.validation_accuracy, row.validation_interval),
+        _measured(row.test_accuracy, row.test_interval),
+    )
     update = row.formula if row.sign == 1 else f"{row.formula}  (reversed: w moves along it)"
     return (escape(row.name), *accuracies, number(row.rate), escape(update))
+
+
+def _measured(accuracy: float | None, interval: Interval | None) -> str:
+    """A mean with half of its 95 % interval, in percent."""
+    return percent(accuracy) + ("" if interval is None else f" ± {100 * interval.half:.1f}")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from evoptim.cli.options import json_option
-from evoptim.cli.output import console, number, out, percent, print_json, write_text
+from evoptim.cli.output import console, ledger_line, number, out, percent, print_json, write_text
 from evoptim.cli.place import run_place
 from evoptim.cli.reading import reading
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from evoptim.records import ArchiveEntry
+    from evoptim.records import Archive, ArchiveEntry
 
 
 @click.command(short_help="Print the ranking of a run, finished or not.")
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 @click.option(
     "--top", type=click.IntRange(min=1), default=20, show_default=True, help="Rows to print."
 )
+@click.option("--search", is_flag=True, help="The search's ranking, also after the finals.")
 @json_option
-def results(store: str, run: str, top: int, as_json: bool) -> None:
-    """Print what a run has evaluated, ranked; also while it is still running.
+def results(store: str, run: str, top: int, search: bool, as_json: bool) -> None:
+    """Print what a run has found, ranked; also while it is still running.
 
-    Validation accuracy ranks; the test accuracy beside it takes no part. RUN:RANK names a row to
+    Once there are finals it is these: the best of the search and the baselines under fresh seeds.
+    Before them, and with --search, it is the ranking of the search. Validation accuracy ranks; the
+    test accuracy beside it takes no part. RUN:3 names Evolved 3, of rank 3 in the search, to
     evoptim show and evoptim check. PLACE is a store, or a run in it: STORE/runs/NAME.
 
     \b
@@ -36,6 +39,7 @@ def results(store: str, run: str, top: int, as_json: bool) -> None:
       evoptim results s3://bucket/prefix/runs/quickstart-s0
       evoptim results --run quickstart-s0 --json > archive.json
     """  # noqa: D301 (click reads the backspace)
+    from evoptim.verbs import ledger
     from evoptim.verbs import results as results_verb
 
     with reading() as on_read:
@@ -43,25 +47,40 @@ def results(store: str, run: str, top: int, as_json: bool) -> None:
     if as_json:
         print_json(archive)
         return
+    from evoptim.analysis import finals_held
+
     screen = out()
-    screen.print(_table(f"Run {run}: evolved", archive.entries[:top]))
+    if finals_held(archive) and not search:
+        screen.print(_table(f"Run {run}: finals", archive.finals, archive))
+        screen.print(
+            "The report has intervals, and what they show; --search prints the search's ranking."
+        )
+        return
+    screen.print(_table(f"Run {run}: search", archive.entries[:top], archive))
     if len(archive.entries) > top:
         screen.print(f"{len(archive.entries) - top} more; --top shows them, --json all.")
-    screen.print(_table("Baselines", archive.baselines))
+    if (spent := ledger(run, store)) is not None:
+        screen.print(ledger_line(spent))
 
 
-def _table(title: str, entries: tuple[ArchiveEntry, ...]) -> Table:
+def _table(title: str, entries: tuple[ArchiveEntry, ...], archive: Archive) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
+    from evoptim.analysis import name_of
+
+    ranks = {each.candidate.id: each.rank for each in archive.entries}
     table = Table(title=title, title_justify="left")
-    for name in ("rank", "validation", "test", "rate"):
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for name in ("validation", "test", "rate"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     table.add_column("update", overflow="fold")
     for each in entries:
         table.add_row(
             str(each.rank),
+            escape(name_of(each, ranks.get(each.candidate.id, 0))),
             percent(each.fitness),
             percent(each.test_accuracy),
             number(each.rate),

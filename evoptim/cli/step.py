@@ -32,7 +32,7 @@ def step() -> None:
     A search is, in this order:
       initialise
       propose, evaluate (each chunk that propose prints), select   for generation 0, 1, ...
-      propose-baselines, evaluate-baselines (each chunk)
+      propose-finals, evaluate-finals (each chunk)                 the best and the baselines
       report
     On a cluster the step generation does all of a generation.
     """  # noqa: D301 (click reads the backspace)
@@ -177,15 +177,15 @@ def whole_generation(
     click.echo(steps.next_turn(store, run, patience, generation))
 
 
-@step.command("evaluate-baselines-fanout")
+@step.command("evaluate-finals-fanout")
 @store_option
 @run_option
 @_size
 @_profile_json
-def evaluate_baselines_fanout(
+def evaluate_finals_fanout(
     store: str, run: str, candidates_per_task: int, profile_json: str
 ) -> None:
-    """Train the baselines in one Indexed Job.
+    """Train the finalists and baselines in one Indexed Job.
 
     Watches the Job to its end and adopts one that is at work already. Interrupted, it deletes it.
     """
@@ -194,7 +194,7 @@ def evaluate_baselines_fanout(
 
     _log_to(sys.stdout)
     profile = _read_profile(profile_json)
-    evaluate_fanout(store, run, Stage.baselines(), candidates_per_task, profile)
+    evaluate_fanout(store, run, Stage.finals(), candidates_per_task, profile)
 
 
 def _log_to(stream: TextIO) -> None:
@@ -223,30 +223,33 @@ def select(store: str, run: str, generation: int, patience: int) -> None:
     click.echo(steps.next_turn(store, run, patience, generation))
 
 
-@step.command("propose-baselines")
+@step.command("propose-finals")
 @store_option
 @run_option
 @_size
+@_patience
 @_missing
-def propose_baselines(store: str, run: str, candidates_per_task: int, missing: bool) -> None:
-    """Write the baselines as candidates; prints the chunk numbers as JSON."""
+def propose_finals(
+    store: str, run: str, candidates_per_task: int, patience: int, missing: bool
+) -> None:
+    """Write who is in the finals, when the search is over; prints the chunk numbers as JSON."""
     from evoptim import steps
     from evoptim.store import Stage
 
-    chunks = steps.propose_baselines(store, run, candidates_per_task)
-    _print_chunks(chunks, store, run, Stage.baselines(), candidates_per_task, missing)
+    chunks = steps.propose_finals(store, run, candidates_per_task, patience)
+    _print_chunks(chunks, store, run, Stage.finals(), candidates_per_task, missing)
 
 
-@step.command("evaluate-baselines")
+@step.command("evaluate-finals")
 @store_option
 @run_option
 @_chunk
 @_size
-def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
-    """Train the baselines of one chunk."""
+def evaluate_finals(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
+    """Train the finalists and baselines of one chunk."""
     from evoptim import steps
 
-    steps.evaluate_baselines(store, run, chunk, candidates_per_task)
+    steps.evaluate_finals(store, run, chunk, candidates_per_task)
 
 
 @step.command()

@@ -1,5 +1,6 @@
 """The configuration of a search: typed, frozen, checked before anything runs."""
 
+from evoptim.config.finals import FinalsSpec
 from evoptim.config.json_object import JsonObject
 from evoptim.config.presets import PRESETS, preset
 from evoptim.config.probabilities import (
@@ -12,12 +13,13 @@ from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
     Protocol,
+    Racing,
     ScheduleSpec,
     Sweep,
     TaskSpec,
 )
 from evoptim.config.run import BaselineName, RunConfig, SearchSpec
-from evoptim.config.screens import Screens, TrialSpec
+from evoptim.config.screens import Hopeless, Screens, TrialSpec
 from evoptim.config.value import Value
 
 __all__ = [
@@ -25,11 +27,14 @@ __all__ = [
     "BaselineName",
     "DecayMutation",
     "DecaySampling",
+    "FinalsSpec",
     "FullTraining",
+    "Hopeless",
     "JsonObject",
     "ModelSpec",
     "MutationProbabilities",
     "Protocol",
+    "Racing",
     "RunConfig",
     "SamplingProbabilities",
     "ScheduleSpec",

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
+from evoptim.config.finals import FinalsSpec
 from evoptim.config.protocol import (
     FullTraining,
     ModelSpec,
     Protocol,
+    Racing,
     ScheduleSpec,
     Sweep,
     TaskName,
     TaskSpec,
 )
 from evoptim.config.run import RunConfig, SearchSpec
-from evoptim.config.screens import Screens, TrialSpec
+from evoptim.config.screens import Hopeless, Screens, TrialSpec
 from evoptim.errors import InputError
 
 PAPER_RATES = ((10.0, 1e-2, 1e-5), (1.0, 0.1, 1e-3, 1e-4))
@@ -87,6 +89,7 @@ def _digits_protocol() -> Protocol:
             give_up_epoch=3,
             give_up_accuracy=0.2,
             minimum_accuracy=0.3,
+            racing=Racing(),
         ),
         training=FullTraining(
             epochs=16,
@@ -114,6 +117,7 @@ def _small_images_protocol(task: TaskName) -> Protocol:
             give_up_epoch=3,
             give_up_accuracy=0.12,
             minimum_accuracy=0.15,
+            racing=Racing(),
         ),
         training=FullTraining(
             epochs=8,
@@ -130,7 +134,7 @@ def quickstart(task: TaskName = "digits") -> RunConfig:
     return RunConfig(
         search=SearchSpec(initial=32, particles=4, children=4, generations=5),
         protocol=quickstart_protocol(task),
-        screens=Screens(trial=TrialSpec()),
+        screens=Screens(trial=TrialSpec(), duplicates=True, hopeless=Hopeless()),
     )
 
 
@@ -140,6 +144,7 @@ def paper(task: TaskName = "cifar10") -> RunConfig:
         search=SearchSpec(initial=500, particles=50, children=7, generations=5),
         initial_protocol=paper_init_protocol(task),
         protocol=paper_evolution_protocol(task),
+        finals=FinalsSpec(candidates=10),
     )
 
 

@@ -78,6 +78,19 @@ class ScheduleSpec(Value):
         return self
 
 
+class Racing(Value):
+    """Probes of all rates side by side, from which those that fall behind are dropped.
+
+    Nobody is dropped before some rate has reached both bars of the sweep, so that a candidate
+    fails in a race if it fails in the paper's sweep (:mod:`evoptim.training.race`).
+    """
+
+    margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.1, 0.1, 0.05)
+    """How far behind the leader's training accuracy a rate may lie, in the best of its epochs so
+    far: after the first epoch, the second, …; the last margin also holds for all later ones. They
+    were chosen for four epochs (``python benchmarks/frugal.py``)."""
+
+
 class Sweep(Value):
     """Short probes of every rate; the best training accuracy chooses the rate."""
 
@@ -95,6 +108,9 @@ class Sweep(Value):
     """Also the bar of the first group: if all of its rates miss it, the sweep ends as failed."""
     minimum_accuracy: Fraction
     """The best probe must reach this training accuracy, or the candidate has failed."""
+    racing: Racing | None = None
+    """Whether rates that fall behind are dropped; None is the paper's sweep, one rate after the
+    other, each to its end."""
 
     @model_validator(mode="after")
     def _fits(self) -> Sweep:
@@ -144,6 +160,9 @@ class Protocol(Value):
     training: FullTraining
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)
     """One full training for each; fitness is their mean. The sweep uses the first."""
+    test: bool = False
+    """Whether test images are measured, once for each training, at its end. Only the finals of a
+    run do: what has not been looked at cannot have been fitted to."""
     timeout_seconds: Annotated[float, Field(gt=0.0)] | None = None
     """Wall-clock limit of one evaluation; None for no limit. A time-out depends on the machine,
     so a run that needs to be reproducible sets none."""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from evoptim.config.finals import FinalsSpec
 from evoptim.config.probabilities import MutationProbabilities, SamplingProbabilities
 from evoptim.config.protocol import Count, Fraction, Protocol, Seed, distinct
 from evoptim.config.screens import Screens
@@ -62,7 +63,9 @@ class RunConfig(Value):
     initial_protocol: Protocol | None = None
     """How the initial genomes are scored; None scores them under ``protocol``."""
     protocol: Protocol
-    """How particles, children and baselines are scored."""
+    """How particles and children are scored; the finals too, under seeds of their own."""
+    finals: FinalsSpec = FinalsSpec()
+    """How the best of the search are compared with the baselines at its end."""
     baselines: Annotated[tuple[BaselineName, ...], AfterValidator(distinct)] = (
         "sgd",
         "momentum",
@@ -71,9 +74,30 @@ class RunConfig(Value):
         "adam",
         "adamw",
     )
-    """Optimizers of torch that are trained under ``protocol``, with the same LR sweep."""
+    """Optimizers of torch that take part in the finals: same rates, same seeds."""
     screens: Screens = Screens()
     """What decides that a genome is not worth its training; baselines are always trained."""
     max_missing_fraction: Fraction = 0.0
     """Share of a generation's evaluations that selection may miss (lost machines) before it
     refuses to go on; a missing evaluation counts as failed."""
+
+    @model_validator(mode="after")
+    def _fair(self) -> RunConfig:
+        for name, protocol in (("protocol", self.protocol), *self._initial()):
+            if protocol.test:
+                raise ValueError(f"only the finals measure test images: leave {name}.test false")
+            known = sorted({*protocol.seeds} & {*self.finals.seeds})
+            if known:
+                raise ValueError(
+                    f"the finals need seeds that chose nothing, but {known[0]} is also in "
+                    f"{name}.seeds: give finals.seeds others"
+                )
+        return self
+
+    def _initial(self) -> tuple[tuple[str, Protocol], ...]:
+        first = self.initial_protocol
+        return () if first is None else (("initial_protocol", first),)
+
+    def finals_protocol(self) -> Protocol:
+        """How finalists and baselines are measured: fresh seeds, and test images too."""
+        return self.protocol.model_copy(update={"seeds": self.finals.seeds, "test": True})

@@ -1,4 +1,4 @@
-"""Which candidates are not trained at all. No part of how fitness is measured."""
+"""Which candidates are not trained, or not to the end. No part of how fitness is measured."""
 
 from __future__ import annotations
 
@@ -20,8 +20,29 @@ class TrialSpec(Value):
     default number of steps (``python benchmarks/screens.py``)."""
 
 
+class Hopeless(Value):
+    """Stops the full training of a child that lies far below the population's learning curves.
+
+    The curves are those that the particles of the generation before had under the first seed: the
+    best validation accuracy up to each epoch. Baselines and generation 0 are always trained.
+    """
+
+    margin: Fraction = 0.7
+    """Share of the population's accuracy at the same epoch that a training has to reach. The
+    default was chosen by ``python benchmarks/frugal.py``."""
+    quantile: Fraction = 0.0
+    """Whose accuracy that is: 0 the worst particle's, 0.5 the median, 1 the best one's."""
+
+
 class Screens(Value):
-    """Screens between the integrity check and the training; each is switched off by null."""
+    """What ends evaluations early, after the integrity check; each is switched off by null or
+    false.
+    """
 
     trial: TrialSpec | None = None
     """Refuses candidates that do not learn a tiny problem, which predicts that they would fail."""
+    duplicates: bool = False
+    """Whether a candidate that computes the same update as an earlier one of the run, by another
+    formula, takes that one's evaluation; see :mod:`evoptim.fingerprint`."""
+    hopeless: Hopeless | None = None
+    """Stops full trainings that fall far behind those of the population."""

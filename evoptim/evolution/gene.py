@@ -30,6 +30,11 @@ class Gene(Protocol[G]):
     def identity(self, value: G) -> str:
         """Content id: equal for values that behave alike in an obvious way."""
 
+    def fingerprint(self, value: G) -> str | None:
+        """What the value does, as two texts joined by ``-``; values that do the same have at least
+        one in common. None for one that is never to be taken for another.
+        """
+
     def formula(self, value: G) -> str:
         """The value as people read it."""
 

@@ -20,6 +20,8 @@ class OptimizerGene:
 
     sampling: SamplingProbabilities
     mutation: MutationProbabilities
+    fingerprints: bool = False
+    """Whether genomes that compute the same update are to be recognised."""
 
     def sample(self, rng: Random) -> Genome:
         return sample_genome(rng, self.sampling)
@@ -42,6 +44,13 @@ class OptimizerGene:
 
     def identity(self, value: Genome) -> str:
         return value.id
+
+    def fingerprint(self, value: Genome) -> str | None:
+        if not self.fingerprints:
+            return None
+        from evoptim.fingerprint import fingerprint
+
+        return fingerprint(value)
 
     def formula(self, value: Genome) -> str:
         return str(value)

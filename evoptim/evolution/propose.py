@@ -89,6 +89,7 @@ def propose_children(
                     formula=each.formula,
                     gene=each.gene,
                     particle=each.particle,
+                    fingerprint=gene.fingerprint(gene.from_json(each.gene)),
                 )
             )
     places: list[_Place[G]] = []
@@ -154,6 +155,8 @@ def _draw(gene: Gene[G], place: _Place[G], first: int) -> tuple[int, Candidate]:
             parent=None if parent is None else parent.id,
             change=change,
             integrity=integrity,
+            draws=attempt + 1,
+            fingerprint=gene.fingerprint(value),
         )
         return attempt, candidate
     raise InputError(

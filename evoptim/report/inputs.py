@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from evoptim.analysis import Images, StageResult, Summary, build_archive, summarise
+from evoptim.analysis import Images, Result, StageResult, Summary, build_archive, summarise
 from evoptim.config import RunConfig
 from evoptim.records import Archive, Evaluation, Population
 
@@ -18,11 +18,11 @@ class ReportInputs:
     run: str
     config: RunConfig
     stages: tuple[StageResult, ...]
-    """The baselines and every generation that has been evaluated, in any order."""
+    """Every generation that has been evaluated, and the finals, in any order."""
     populations: tuple[Population, ...] = ()
     drawn: Mapping[tuple[str, str], Evaluation] = field(default_factory=dict)
-    """The whole records of the leaders and the baselines, by (subject, protocol): their learning
-    curves. One that is not there is not drawn."""
+    """The whole records of whoever is in the finals, or of the leaders before them, by (subject,
+    protocol): their learning curves. One that is not there is not drawn."""
     images: Images | None = None
     """How many images the task really had; None if that is not known."""
     parameters: int | None = None
@@ -36,6 +36,21 @@ class ReportInputs:
     def archive(self) -> Archive:
         """Everything that was evaluated, ranked."""
         return build_archive(self.run, self.config, self.stages)
+
+    @cached_property
+    def best(self) -> tuple[Result, ...]:
+        """The evolved optimizers that the report shows: the finalists, or before them the leaders.
+
+        Best first.
+        """
+        finals = self.summary.finals
+        return self.summary.leaders if finals is None else finals.evolved
+
+    @property
+    def baselines(self) -> tuple[Result, ...]:
+        """The baselines, best first; none before the finals."""
+        finals = self.summary.finals
+        return () if finals is None else finals.baselines
 
     @cached_property
     def summary(self) -> Summary:

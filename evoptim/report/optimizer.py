@@ -95,7 +95,9 @@ def view_of(result: Result, entry: ArchiveEntry) -> OptimizerView:
     )
 
 
-def drawing_of(result: Result, entry: ArchiveEntry, config: RunConfig) -> Drawing:
+def drawing_of(
+    result: Result, entry: ArchiveEntry, config: RunConfig, *, champion: bool
+) -> Drawing:
     """Draw an optimizer's decay functions and its learning rate in the full training."""
     genome, schedule = genome_of(entry), config.protocol.training.schedule
     total = schedule.total_steps
@@ -108,7 +110,7 @@ def drawing_of(result: Result, entry: ArchiveEntry, config: RunConfig) -> Drawin
         decays=decays_figure(f"decays-{figures}", values, total) if values else None,
         formulas=tuple(mathml(tidy(each)) for each in latex.decays(genome)),
         rates=None
-        if result.rate is None or not (scaling or entry.rank == 1)
+        if result.rate is None or not (scaling or champion)
         else rates_figure(f"rates-{figures}", base, _scaled(base, scaling), result.rate),
         learned=scaling is not None,
         exact=genome.root.operator in _LINEAR_ROOTS,

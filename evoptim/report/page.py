@@ -7,6 +7,7 @@ text that comes from a run is escaped.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -17,10 +18,9 @@ from evoptim.analysis import (
     Step,
     champion_lineage,
     generation_curve,
-    leaders,
     outcomes_by_generation,
 )
-from evoptim.records import Outcome
+from evoptim.records import ArchiveEntry, Outcome
 from evoptim.report import wording
 from evoptim.report.candidates import candidate_table, shortened
 from evoptim.report.figures import (
@@ -35,6 +35,7 @@ from evoptim.report.inputs import ReportInputs
 from evoptim.report.optimizer import (
     BASELINE_TENSORS,
     Drawing,
+    OptimizerView,
     drawing_of,
     formula_of,
     genome_of,
@@ -68,11 +69,17 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         percent=wording.percent,
-        interval=wording.interval,
+        precise=wording.precise,
+        plus_minus=wording.plus_minus,
+        place=wording.place,
+        p_value=wording.p_value,
+        ends=wording.ends,
+        effect=wording.effect,
         points=wording.points,
         rate=wording.rate,
         count=wording.count,
         duration=wording.duration,
+        power=wording.power,
         shortened=shortened,
         swatch=_swatch,
     )
@@ -83,8 +90,8 @@ def _environment() -> Environment:
 def _context(inputs: ReportInputs) -> dict[str, Any]:
     summary, archive = inputs.summary, inputs.archive
     series = build_series(inputs)
-    best = leaders(archive, len(summary.leaders))
-    comparable = [b for b in summary.baselines if b.validation_accuracy is not None]
+    entries = {each.candidate.id: each for each in archive.entries}
+    comparable = [each for each in inputs.baselines if each.validation_accuracy is not None]
     own = inputs.config.protocol.content_id()
     line = champion_lineage(archive, inputs.populations)
     shown = _shown(line)
@@ -93,26 +100,33 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "config": inputs.config,
         "summary": summary,
         "champion": summary.champion,
+        "champion_view": _champion_view(inputs, entries),
+        "finals": summary.finals,
+        "baselines": inputs.baselines,
         "best_baseline": comparable[0] if comparable else None,
         "css_variables": Markup(css_variables()),
         "baseline_tensors": BASELINE_TENSORS,
-        "optimizers": [view_of(r, e) for r, e in zip(summary.leaders, best, strict=True)],
+        "optimizers": [view_of(each, entries[each.id]) for each in inputs.best],
         "series": series,
         "accuracies": accuracies_figure(series) if _any_accuracy(inputs) else None,
         "fitness": _fitness(inputs),
         "has_initial_protocol": any(entry.protocol != own for entry in archive.entries),
         "lineage": [(step, formula_of(genome_of(step.entry))) for step in shown],
         "lineage_left_out": len(line) - len(shown),
+        "curve_seeds": len(
+            (inputs.config.protocol if summary.finals is None else inputs.config.finals).seeds
+        ),
         "curves": [one for one in series if one.steps],
         "accuracy_curves": accuracy_figure(series),
         "loss_curves": loss_figure(series),
-        "drawings": _drawings(inputs),
+        "drawings": _drawings(inputs, entries),
         "decay_lines": DECAY_LINES,
         "outcome_figure": outcomes_figure(outcomes_by_generation(inputs.stages)),
         "outcome_colours": OUTCOME_COLOURS,
         "table": candidate_table(archive, own),
+        "ranks": {entry.candidate.id: entry.rank for entry in archive.entries},
         "errors": _errors(inputs),
-        "usage": _usage(inputs),
+        "usage": _usage(inputs, entries),
         "command": command(inputs),
         "configuration": configuration(inputs),
     }
@@ -128,24 +142,29 @@ def _shown(line: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 def _any_accuracy(inputs: ReportInputs) -> bool:
-    results = (*inputs.summary.leaders, *inputs.summary.baselines)
+    results = (*inputs.best, *inputs.baselines)
     return any(result.validation_accuracy is not None for result in results)
+
+
+def _champion_view(
+    inputs: ReportInputs, entries: Mapping[str, ArchiveEntry]
+) -> OptimizerView | None:
+    champion = inputs.summary.champion
+    return None if champion is None else view_of(champion, entries[champion.id])
 
 
 def _fitness(inputs: ReportInputs) -> Markup | None:
     points = generation_curve(inputs.config.protocol.content_id(), inputs.stages)
     if not any(point.scored for point in points):
         return None
-    best = (b for b in inputs.summary.baselines if b.validation_accuracy is not None)
-    return fitness_figure(points, next(best, None))
+    return fitness_figure(points)
 
 
-def _drawings(inputs: ReportInputs) -> list[Drawing]:
+def _drawings(inputs: ReportInputs, entries: Mapping[str, ArchiveEntry]) -> list[Drawing]:
     """Those of the drawn optimizers that have a decay; of the champion in any case."""
-    best = leaders(inputs.archive, len(EVOLVED_LINES))
     drawn = [
-        drawing_of(result, entry, inputs.config)
-        for result, entry in zip(inputs.summary.leaders, best, strict=False)
+        drawing_of(each, entries[each.id], inputs.config, champion=place == 0)
+        for place, each in enumerate(inputs.best[: len(EVOLVED_LINES)])
     ]
     return [one for place, one in enumerate(drawn) if place == 0 or one.decays is not None]
 
@@ -163,13 +182,13 @@ def _errors(inputs: ReportInputs) -> list[tuple[str, str]]:
     return list(islice(raised, MAX_ERRORS))
 
 
-def _usage(inputs: ReportInputs) -> str | None:
+def _usage(inputs: ReportInputs, entries: Mapping[str, ArchiveEntry]) -> str | None:
     champion = inputs.summary.champion
     if champion is None or champion.rate is None:
         return None
     schedule = inputs.config.protocol.training.schedule
     return usage(
-        genome_of(inputs.archive.entries[0]),
+        genome_of(entries[champion.id]),
         champion.rate,
         schedule.warmup_steps / schedule.total_steps,
     )

@@ -85,6 +85,7 @@ OUTCOME_COLOURS: MappingProxyType[Outcome, str] = MappingProxyType(
         Outcome.COLLAPSED: "sky",
         Outcome.DIVERGED: "vermillion",
         Outcome.REFUSED: "ochre",
+        Outcome.STOPPED: "green",
         Outcome.UNTRAINABLE: "orange",
         Outcome.TIMED_OUT: "rose",
         Outcome.ERRORED: "ink",

@@ -26,9 +26,8 @@ class Series:
 
 def build_series(inputs: ReportInputs) -> tuple[Series, ...]:
     """The best evolved optimizers, best first, then the baselines, best first."""
-    summary = inputs.summary
-    evolved = zip(summary.leaders, EVOLVED_LINES, strict=False)
-    baselines = ((r, BASELINE_LINES.get(r.id, BASELINE_LINES["sgd"])) for r in summary.baselines)
+    evolved = zip(inputs.best, EVOLVED_LINES, strict=False)
+    baselines = ((r, BASELINE_LINES.get(r.id, BASELINE_LINES["sgd"])) for r in inputs.baselines)
     return tuple(_series(inputs, result, line) for result, line in (*evolved, *baselines))
 
 

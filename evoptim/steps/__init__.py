@@ -5,11 +5,11 @@ output there once, and does nothing where the output exists: kill anything at an
 again.
 """
 
-from evoptim.steps.evaluate import evaluate, evaluate_baselines
+from evoptim.steps.evaluate import evaluate, evaluate_finals
 from evoptim.steps.initialise import initialise
 from evoptim.steps.missing import Missing, chunks_to_propose, missing_chunks
 from evoptim.steps.progress import END, next_generation, next_turn
-from evoptim.steps.propose import propose, propose_baselines
+from evoptim.steps.propose import propose, propose_finals
 from evoptim.steps.report import champion, report, summary
 from evoptim.steps.select import population_metrics, select
 
@@ -19,14 +19,14 @@ __all__ = [
     "champion",
     "chunks_to_propose",
     "evaluate",
-    "evaluate_baselines",
+    "evaluate_finals",
     "initialise",
     "missing_chunks",
     "next_generation",
     "next_turn",
     "population_metrics",
     "propose",
-    "propose_baselines",
+    "propose_finals",
     "report",
     "select",
     "summary",

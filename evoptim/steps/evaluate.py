@@ -14,7 +14,7 @@ from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.records import Candidate, Evaluation, Outcome
 from evoptim.steps.parts import read_chunk
-from evoptim.steps.reading import read_config, stage_protocol
+from evoptim.steps.reading import read_config, stage_protocol, stage_screens
 from evoptim.steps.screens import prepare, screen_of
 from evoptim.steps.waiting import is_proposed, wait_until_proposed
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
@@ -75,19 +75,24 @@ def _warm_up(config: RunConfig, stage: Stage) -> None:
     prepare(config.screens)
 
 
-def evaluate_baselines(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
-    """Train the baselines of one chunk that have no evaluation yet; raises as :func:`evaluate`."""
-    _evaluate(open_store(store), run, Stage.baselines(), chunk, candidates_per_task)
+def evaluate_finals(store: str, run: str, chunk: int, candidates_per_task: int) -> None:
+    """Train the finalists and baselines of one chunk; otherwise as :func:`evaluate`."""
+    _evaluate(open_store(store), run, Stage.finals(), chunk, candidates_per_task)
 
 
 def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> None:
     config = read_config(store, run)
     protocol = stage_protocol(config, stage)
     mine = read_chunk(store, run, config, stage, chunk, size)
-    asked = read_many(lambda each: _left(store, run, stage, each, protocol, config.screens), mine)
+    screens = stage_screens(config, stage)
+    asked = read_many(
+        lambda each: _left(store, run, stage, each, protocol, screens, mine.bars),
+        # A duplicate takes its twin's evaluation when it is read (evoptim.steps.twins).
+        [each for each in mine.candidates if each.same_as is None],
+    )
     left = [each for each in asked if each is not None]
     if any(each.screen is not None for each in left):
-        prepare(config.screens)
+        prepare(screens)
     if left:
         _train(store, run, stage, left, protocol)
 
@@ -99,14 +104,23 @@ class _Left:
     candidate: Candidate
     screen: Screen | None
     known: Evaluation | None
-    """As another run has it: then only the screen is asked."""
+    """As another run has it: then only the screens are asked."""
+    bars: tuple[float, ...]
+    """Below which its training is hopeless."""
 
 
 def _train(store: Store, run: str, stage: Stage, left: Sequence[_Left], protocol: Protocol) -> None:
     from evoptim.training import Job, evaluate_many
 
     jobs = [
-        Job(each.candidate.id, _optimizer(each.candidate), protocol, each.screen, each.known)
+        Job(
+            each.candidate.id,
+            _optimizer(each.candidate),
+            protocol,
+            each.screen,
+            each.known,
+            each.bars,
+        )
         for each in left
     ]
     # The next one trains while a record is on its way; a kill loses that record at most.
@@ -133,19 +147,23 @@ def _left(
     candidate: Candidate,
     protocol: Protocol,
     screens: Screens,
+    bars: tuple[float, ...],
 ) -> _Left | None:
     """What is left to do for a candidate; None where the run has its evaluation.
 
-    Its screen is asked even if another run has trained it: whether it is refused must depend on
-    the run's configuration alone, not on what else is in the store.
+    Its screens are asked even if another run has trained it: whether it is refused or stopped must
+    depend on the run's configuration alone, not on what else is in the store.
     """
     key = evaluation_key(run, stage, candidate.index)
     if store.exists(key):
         return None
     known = _shared(store, candidate, protocol)
     screen = screen_of(candidate, screens)
-    if known is None or screen is not None:
-        return _Left(candidate, screen, known)
+    if bars and known is not None and known.outcome is Outcome.ERRORED:
+        # The record does not say how far it had come, and whether it would have been stopped there.
+        known = None
+    if known is None or screen is not None or bars:
+        return _Left(candidate, screen, known, bars)
     save(store, key, known)
     return None
 
@@ -167,8 +185,8 @@ def _keep(
     protocol: Protocol,
     evaluation: Evaluation,
 ) -> None:
-    # A refusal is this run's own: others may have no such screen.
-    if evaluation.outcome is not Outcome.REFUSED:
+    # What a screen ended is this run's own: others may have no such screen.
+    if not evaluation.outcome.by_screen:
         evaluation = _share(store, candidate, protocol, evaluation)
     save(store, evaluation_key(run, stage, candidate.index), evaluation)
 

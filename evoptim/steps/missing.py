@@ -22,7 +22,7 @@ class Missing:
     total: int
     """Chunks of the stage."""
     candidates: int
-    """Candidates without an evaluation."""
+    """Candidates without an evaluation; a duplicate needs none."""
 
 
 def missing_chunks(store: str, run: str, stage: Stage, candidates_per_task: int) -> Missing:
@@ -56,10 +56,10 @@ def chunks_to_propose(
 
 
 def unevaluated(store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]) -> list[int]:
-    """The places of those of a stage's candidates that have no evaluation."""
+    """The places of those of a stage's candidates that have no evaluation, and need one."""
     there = set(store.list(evaluations_prefix(run, stage)))
     return [
         place
         for place, each in enumerate(candidates)
-        if evaluation_key(run, stage, each.index) not in there
+        if each.same_as is None and evaluation_key(run, stage, each.index) not in there
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from evoptim.config import RunConfig
-from evoptim.records import Candidate, Candidates
+from evoptim.records import Candidates
 from evoptim.steps.chunks import chunk_of
 from evoptim.steps.reading import planned_in, read_candidates
 from evoptim.store import MissingObjectError, Stage, Store, load, read_many, to_json
@@ -41,8 +41,8 @@ def write_candidates(store: Store, run: str, stage: Stage, proposed: Candidates)
 
 def read_chunk(
     store: Store, run: str, config: RunConfig, stage: Stage, chunk: int, candidates_per_task: int
-) -> Sequence[Candidate]:
-    """The candidates of one chunk.
+) -> Candidates:
+    """What a stage evaluates, with the candidates of one chunk alone.
 
     Raises:
         InputError: the stage is not proposed yet, or has no such chunk.
@@ -53,14 +53,16 @@ def read_chunk(
         parts = parts_of(numbers)
         try:
             read = [
-                load(store, candidates_part_key(run, stage, part), Candidates).candidates
-                for part in parts
+                load(store, candidates_part_key(run, stage, part), Candidates) for part in parts
             ]
         except MissingObjectError:
             # Not proposed yet, by a version that wrote no parts, or somebody removed them.
             pass
         else:
             begin = numbers[0] - parts[0] * CANDIDATES_IN_PART
-            return tuple(chain.from_iterable(read))[begin : begin + len(numbers)]
-    proposed = read_candidates(store, run, stage).candidates
-    return chunk_of(proposed, chunk, candidates_per_task)
+            found = tuple(chain.from_iterable(each.candidates for each in read))
+            mine = found[begin : begin + len(numbers)]
+            return read[0].model_copy(update={"candidates": mine})
+    proposed = read_candidates(store, run, stage)
+    mine = tuple(chunk_of(proposed.candidates, chunk, candidates_per_task))
+    return proposed.model_copy(update={"candidates": mine})

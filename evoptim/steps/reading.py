@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from evoptim.analysis import StageResult
-from evoptim.config import Protocol, RunConfig, Value
+from evoptim.config import Protocol, RunConfig, Screens, Value
 from evoptim.errors import InputError
 from evoptim.evolution import generations_without_improvement
 from evoptim.records import Candidate, Candidates, Population, Score
 from evoptim.steps.scores import scores_here, scores_of
+from evoptim.steps.twins import as_own, evaluated_at, listed
 from evoptim.store import MissingObjectError, Stage, Store, load
 from evoptim.store.layout import (
     candidates_key,
     config_key,
-    evaluation_key,
     evaluations_prefix,
     population_key,
     run_prefix,
@@ -53,9 +53,21 @@ def read_config(store: Store, run: str) -> RunConfig:
 
 def stage_protocol(config: RunConfig, stage: Stage) -> Protocol:
     """The protocol that scores the candidates of a stage."""
+    if stage.number is None:
+        return config.finals_protocol()
     if stage.number == 0 and config.initial_protocol is not None:
         return config.initial_protocol
     return config.protocol
+
+
+def protocol_changes(config: RunConfig, generation: int) -> bool:
+    """Whether particles come into a generation with results under another protocol than its own."""
+    return generation == 1 and config.initial_protocol is not None
+
+
+def stage_screens(config: RunConfig, stage: Stage) -> Screens:
+    """What may keep candidates of a stage from their training: nothing does in the finals."""
+    return Screens() if stage.number is None else config.screens
 
 
 def read_candidates(store: Store, run: str, stage: Stage) -> Candidates:
@@ -114,7 +126,12 @@ def is_at_its_end(store: Store, run: str, config: RunConfig, number: int, patien
     if number > config.search.generations:
         return True
     # What is begun is finished: whoever began it may have had more patience.
-    if patience == 0 or store.exists(candidates_key(run, Stage.generation(number))):
+    if store.exists(candidates_key(run, Stage.generation(number))):
+        return False
+    # Whose finals are begun is at its end: they are between the best of all generations.
+    if store.exists(candidates_key(run, Stage.finals())):
+        return True
+    if patience == 0:
         return False
     # Scores under another protocol cannot be compared.
     first = 0 if config.initial_protocol is None else 1
@@ -126,18 +143,24 @@ def read_scores(
     store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]
 ) -> dict[int, Score]:
     """What the evaluations that there are say of a stage's candidates, by candidate index."""
-    # One listing costs less than asking for every object.
-    found = _found(run, stage, candidates, frozenset(store.list(evaluations_prefix(run, stage))))
-    return dict(zip(found.values(), scores_of(store, list(found)), strict=True))
+    found = _found(run, stage, candidates, listed(store, run, stage, candidates))
+    # Duplicates have the keys of others.
+    keys = list(dict.fromkeys(found.values()))
+    scores = dict(zip(keys, scores_of(store, keys), strict=True))
+    return {
+        each.index: as_own(scores[found[each.index]], each)
+        for each in candidates
+        if each.index in found
+    }
 
 
 def _found(
     run: str, stage: Stage, candidates: Sequence[Candidate], there: frozenset[str]
-) -> dict[str, int]:
-    """The keys of a stage's evaluations that are there, each with the index of its candidate."""
+) -> dict[int, str]:
+    """The keys of a stage's evaluations that are there, by the index of the candidate."""
     # Of a listing only what is asked for counts: it may hold files that are not ours.
-    keys = {evaluation_key(run, stage, each.index): each.index for each in candidates}
-    return {key: index for key, index in keys.items() if key in there}
+    keys = {each.index: evaluated_at(run, stage, each) for each in candidates}
+    return {index: key for index, key in keys.items() if key in there}
 
 
 OnRead = Callable[[int, int], None]
@@ -145,16 +168,29 @@ OnRead = Callable[[int, int], None]
 
 
 def read_stages(
-    store: Store, run: str, config: RunConfig, on_read: OnRead | None = None
+    store: Store,
+    run: str,
+    config: RunConfig,
+    on_read: OnRead | None = None,
+    *,
+    finals: bool = True,
 ) -> tuple[StageResult, ...]:
     """The stages that are proposed already, each with the evaluations that there are.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        config: Its configuration.
+        on_read: Called while they are read.
+        finals: Whether to read the finals too, beside the search before them.
 
     Raises:
         InputError: the candidates of a stage are gone, so that something would be left out.
     """
     there = frozenset(store.list(run_prefix(run)))
-    proposed = [each for each in stages(config) if candidates_key(run, each) in there]
-    _check_no_gap(store, run, config, there, proposed)
+    wanted = [each for each in stages(config) if finals or each.number is not None]
+    proposed = [each for each in wanted if candidates_key(run, each) in there]
+    _check_no_gap(store, run, wanted, there, proposed)
     folders = {evaluations_prefix(run, each).rstrip("/") for each in proposed}
     total, done = sum(key.rpartition("/")[0] in folders for key in there), 0
 
@@ -165,18 +201,23 @@ def read_stages(
             on_read(done, total)
 
     results = []
+    # Duplicates may have the evaluations of earlier stages.
+    scores: dict[str, Score] = {}
     for stage in proposed:
         candidates = read_candidates(store, run, stage)
         found = _found(run, stage, candidates.candidates, there)
-        scores: dict[int, Score] = {}
-        for index, score in zip(found.values(), scores_here(store, list(found)), strict=True):
-            scores[index] = score
+        new = [key for key in dict.fromkeys(found.values()) if key not in scores]
+        for key, score in zip(new, scores_here(store, new), strict=True):
+            scores[key] = score
             count()
         results.append(
             StageResult(
                 generation=stage.number or 0,
                 candidates=candidates,
-                scores=tuple(scores.get(each.index) for each in candidates.candidates),
+                scores=tuple(
+                    as_own(scores[found[each.index]], each) if each.index in found else None
+                    for each in candidates.candidates
+                ),
             )
         )
     return tuple(results)
@@ -185,14 +226,14 @@ def read_stages(
 def _check_no_gap(
     store: Store,
     run: str,
-    config: RunConfig,
+    wanted: Sequence[Stage],
     there: frozenset[str],
     proposed: Sequence[Stage],
 ) -> None:
     """A stage that was evaluated or selected, or after which others were proposed, was proposed."""
     evaluated = {key.rpartition("/")[0] for key in there}
     last = max((each.number for each in proposed if each.number is not None), default=-1)
-    for stage in stages(config):
+    for stage in wanted:
         number = stage.number
         begun = evaluations_prefix(run, stage).rstrip("/") in evaluated or (
             number is not None and (number < last or population_key(run, number) in there)
@@ -207,21 +248,21 @@ def _check_no_gap(
 
 
 def stages(config: RunConfig) -> tuple[Stage, ...]:
-    """Every stage of a run, the baselines first."""
+    """Every stage of a run, in order."""
     numbers = range(config.search.generations + 1)
-    return (Stage.baselines(), *(Stage.generation(number) for number in numbers))
+    return (*(Stage.generation(number) for number in numbers), Stage.finals())
 
 
 def planned_evaluations(config: RunConfig) -> int:
-    """How many evaluations a whole run makes, baselines included."""
+    """How many evaluations a whole run makes at most, the finals included."""
     return sum(planned_in(config, stage) for stage in stages(config))
 
 
 def planned_in(config: RunConfig, stage: Stage) -> int:
-    """How many evaluations one stage makes."""
+    """How many evaluations one stage makes; the finals may have fewer, if fewer trained."""
     search = config.search
     if stage.number is None:
-        return len(config.baselines)
+        return config.finals.candidates + len(config.baselines)
     if stage.number == 0:
         return search.initial
     # Particles that another protocol scored are scored again.

@@ -13,19 +13,21 @@ from evoptim.analysis import (
     StageResult,
     Summary,
     build_archive,
+    finals_held,
     leaders,
 )
+from evoptim.analysis import champion as best_of
 from evoptim.config import RunConfig
 from evoptim.errors import InputError
 from evoptim.evolution import check_complete
 from evoptim.genome import Genome
 from evoptim.records import Archive, Evaluation, Population
 from evoptim.steps.reading import OnRead, open_generation, read, read_config, read_stages
+from evoptim.steps.twins import evaluated_at
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import (
     ReportFile,
     candidates_key,
-    evaluation_key,
     population_key,
     report_key,
 )
@@ -80,12 +82,13 @@ def summary(store: str, run: str) -> dict[str, float]:
     values: dict[str, float | None] = {
         "candidates": found.candidates,
         "candidates with a fitness": found.scored,
-        "optimizer steps": found.cost.steps,
-        "core seconds": found.cost.core_seconds,
+        "optimizer steps": found.ledger.total.steps,
+        "core seconds": found.ledger.core_seconds,
+        "share of steps wasted": found.ledger.waste,
     }
     for name, best in (
         ("evolved", found.champion),
-        ("baseline", next(iter(found.baselines), None)),
+        ("baseline", next(iter(found.finals.baselines), None) if found.finals else None),
     ):
         if best is not None:
             values[f"best {name} validation accuracy"] = best.validation_accuracy
@@ -161,8 +164,8 @@ def read_inputs(store: Store, run: str, on_read: OnRead | None = None) -> Report
 def _drawn(
     store: Store, run: str, found: Iterable[StageResult], archive: Archive
 ) -> dict[tuple[str, str], Evaluation]:
-    """The whole records of those optimizers whose learning curves the report draws."""
-    compared = (*leaders(archive, LEADERS), *archive.baselines)
+    """The whole records of those optimizers whose learning curves the report may draw."""
+    compared = archive.finals if finals_held(archive) else leaders(archive, LEADERS)
     wanted = {(each.candidate.id, each.protocol) for each in compared}
     return {
         (scored.candidate.id, scored.protocol): load(store, _key(run, scored), Evaluation)
@@ -173,9 +176,9 @@ def _drawn(
 
 
 def _key(run: str, scored: Scored) -> str:
-    baseline = scored.candidate.role == "baseline"
-    stage = Stage.baselines() if baseline else Stage.generation(scored.generation)
-    return evaluation_key(run, stage, scored.candidate.index)
+    last = scored.candidate.role in ("finalist", "baseline")
+    stage = Stage.finals() if last else Stage.generation(scored.generation)
+    return evaluated_at(run, stage, scored.candidate)
 
 
 def _populations(store: Store, run: str, config: RunConfig) -> tuple[Population, ...]:
@@ -198,7 +201,14 @@ def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
     except InputError:
         # The data may be gone by the time that somebody reads the results.
         return Images(), None
-    images = Images(train=len(split.train), validation=len(split.validation), test=len(split.test))
+    channels, height, width = split.train.images.shape[1:]
+    images = Images(
+        train=len(split.train),
+        validation=len(split.validation),
+        test=len(split.test),
+        shape=(channels, height, width),
+        classes=len(split.classes),
+    )
     spec = config.protocol.model
     model = ConvNet(
         split.channels, len(split.classes), spec.base_width, spec.dropout, torch.Generator()
@@ -209,11 +219,12 @@ def _task_facts(config: RunConfig) -> tuple[Images, int | None]:
 def _check_finished(store: Store, inputs: ReportInputs, patience: int) -> None:
     # What is written here is never changed, so that it must not come too early.
     generations, selected = inputs.config.search.generations, len(inputs.populations)
-    compared = store.exists(candidates_key(inputs.run, Stage.baselines()))
+    compared = store.exists(candidates_key(inputs.run, Stage.finals()))
     if not compared or open_generation(store, inputs.run, inputs.config, patience) is not None:
         raise InputError(
             f"the run {inputs.run!r} is unfinished: {selected} of {generations + 1} generations "
-            "are selected; run the same search again, and see what there is with evoptim report"
+            f"are selected, the finals {'' if compared else 'not '}begun; run the same search "
+            "again, and see what there is with evoptim report"
         )
     for stage in inputs.stages:
         evaluations = {place: each for place, each in enumerate(stage.scores) if each}
@@ -224,12 +235,11 @@ def _check_finished(store: Store, inputs: ReportInputs, patience: int) -> None:
 def _write_champion(store: Store, inputs: ReportInputs) -> None:
     from evoptim.report.champion import module
 
-    champion = inputs.summary.champion
-    entries = inputs.archive.entries
-    if champion is None or champion.rate is None or entries[0].candidate.gene is None:
+    champion, entry = inputs.summary.champion, best_of(inputs.archive)
+    if champion is None or champion.rate is None or entry is None or entry.candidate.gene is None:
         return
     # The canonical form: what takes part in the update, without dormant material.
-    genome = Genome.from_json(entries[0].candidate.gene).canonical()
+    genome = Genome.from_json(entry.candidate.gene).canonical()
     text = json.dumps(genome.to_json(), sort_keys=True, indent=1) + "\n"
     store.put(report_key(inputs.run, "champion.json"), text.encode())
     schedule = inputs.config.protocol.training.schedule

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import median
 
-from evoptim.evolution import check_complete, check_screens, select_children, select_initial
+from evoptim.evolution import (
+    best_so_far,
+    check_complete,
+    check_screens,
+    select_children,
+    select_initial,
+)
+from evoptim.records import Candidate, Evaluation, Particle, Population
 from evoptim.steps.reading import (
     read_candidates,
     read_config,
     read_population,
     read_scores,
 )
-from evoptim.store import Stage, open_store, save
+from evoptim.steps.twins import evaluated_at
+from evoptim.store import Stage, Store, load, open_store, read_many, save
 from evoptim.store.layout import population_key
 
 
@@ -38,7 +47,26 @@ def select(store: str, run: str, generation: int) -> None:
     else:
         previous = read_population(opened, run, generation - 1)
         population = select_children(previous, candidates, evaluations, search.replacement)
+    if config.screens.hopeless is not None:
+        population = _with_curves(opened, run, population, candidates)
     save(opened, key, population)
+
+
+def _with_curves(
+    store: Store, run: str, population: Population, candidates: Sequence[Candidate]
+) -> Population:
+    """The learning curves of the particles that this generation evaluated; others keep theirs."""
+    stage = Stage.generation(population.generation)
+    evaluated = {each.id: each for each in candidates}
+
+    def with_curve(particle: Particle) -> Particle:
+        if particle.fitness is None or particle.id not in evaluated:
+            return particle
+        key = evaluated_at(run, stage, evaluated[particle.id])
+        return particle.model_copy(update={"curve": best_so_far(load(store, key, Evaluation))})
+
+    particles = tuple(read_many(with_curve, population.particles))
+    return population.model_copy(update={"particles": particles})
 
 
 def population_metrics(store: str, run: str, generation: int) -> dict[str, float]:

@@ -7,8 +7,8 @@
     runs/<run>/generations/<ggg>/candidates/<nnn>.json    parts of it, where it is long
     runs/<run>/generations/<ggg>/evaluations/<nnnnn>.json
     runs/<run>/generations/<ggg>/population.json
-    runs/<run>/baselines/candidates.json
-    runs/<run>/baselines/evaluations/<nnnnn>.json
+    runs/<run>/finals/candidates.json
+    runs/<run>/finals/evaluations/<nnnnn>.json
     runs/<run>/report/{index.html, summary.json, archive.json, champion.json, champion.py}
     runs/<run>/logs/<started>.log
     runs/<run>/submissions/<nnn>.json
@@ -37,16 +37,16 @@ CANDIDATES_IN_PART: Final = 100
 ReportFile = Literal["index.html", "summary.json", "archive.json", "champion.json", "champion.py"]
 
 _RUN_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_STAGE: Final = re.compile(r"baselines|generations/(?P<generation>[0-9]{3})")
+_STAGE: Final = re.compile(r"finals|generations/(?P<generation>[0-9]{3})")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, order=True)
 class Stage:
-    """A part of a run that proposes candidates and evaluates them: a generation or the baselines.
+    """A part of a run that proposes candidates and evaluates them: a generation or the finals.
 
-    Its text, ``generations/003`` or ``baselines``, is its folder in the run and what steps pass to
-    each other. Make one with :meth:`generation`, :meth:`baselines` or :meth:`parse`.
+    Its text, ``generations/003`` or ``finals``, is its folder in the run and what steps pass to
+    each other. Make one with :meth:`generation`, :meth:`finals` or :meth:`parse`.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Stage:
     def __post_init__(self) -> None:
         if not _STAGE.fullmatch(self.text):
             raise InputError(
-                f"a stage must be 'baselines' or 'generations/' and three digits, "
+                f"a stage must be 'finals' or 'generations/' and three digits, "
                 f"got {self.text!r}; give for example generations/003"
             )
 
@@ -64,9 +64,9 @@ class Stage:
         return cls(f"generations/{_bounded('generation', number, GENERATIONS):03d}")
 
     @classmethod
-    def baselines(cls) -> Stage:
-        """The stage that evaluates the hand-designed optimizers."""
-        return cls("baselines")
+    def finals(cls) -> Stage:
+        """The stage that measures the best of all generations and the baselines afresh."""
+        return cls("finals")
 
     @classmethod
     def parse(cls, text: str) -> Stage:
@@ -75,7 +75,7 @@ class Stage:
 
     @property
     def number(self) -> int | None:
-        """The number of the generation; None for the baselines."""
+        """The number of the generation; None for the finals."""
         match = _STAGE.fullmatch(self.text)
         digits = match["generation"] if match else None
         return None if digits is None else int(digits)

@@ -14,6 +14,7 @@ from evoptim.records import Cost, Epoch, Evaluation, Outcome, Training
 from evoptim.tasks import Split
 from evoptim.training.fault import CandidateError
 from evoptim.training.full import train_fully
+from evoptim.training.hopeless import why
 from evoptim.training.isolation import isolated
 from evoptim.training.meter import Meter, Progress
 from evoptim.training.seeds import derived_seed
@@ -29,6 +30,7 @@ def evaluate(
     *,
     device: Device = "auto",
     progress: Progress | None = None,
+    bars: Sequence[float] = (),
 ) -> Evaluation:
     """Choose the rate by a sweep, train fully once for each seed, and record what came of it.
 
@@ -41,9 +43,12 @@ def evaluate(
         make_optimizer: called with parameters, peak rate and base schedule for every training; the
             optimizer's ``step()`` must follow the schedule by itself.
         protocol: sweep, training, seeds.
-        split: the images of ``protocol.task``. Its test part decides nothing.
+        split: the images of ``protocol.task``. Its test part decides nothing, and is measured only
+            if the protocol says so.
         device: ``auto`` is the GPU if there is one. A GPU does not promise the same bits.
         progress: called after each epoch with the steps taken and the most there can be.
+        bars: what the training under the first seed has to reach by the end of each epoch, in the
+            best of its validation accuracies, or be stopped as hopeless.
 
     Returns:
         The record. A candidate that diverges, fails to train, takes too long or raises has an
@@ -58,7 +63,7 @@ def evaluate(
         torch.manual_seed(derived_seed(protocol.seeds[0], "optimizer"))
         setting = prepare(protocol, split, make_optimizer, device)
         swept = sweep(setting, meter)
-        trainings, outcome, message = _train(setting, swept, meter)
+        trainings, outcome, message = _train(setting, swept, meter, bars)
     best = [] if outcome.failed else [_best_epoch(training) for training in trainings]
     return Evaluation(
         subject=subject,
@@ -78,7 +83,7 @@ def evaluate(
 
 
 def _train(
-    setting: Setting, swept: Swept, meter: Meter
+    setting: Setting, swept: Swept, meter: Meter, bars: Sequence[float]
 ) -> tuple[tuple[Training, ...], Outcome, str | None]:
     """One full training for each seed, up to the first that leaves no fitness."""
     if swept.rate is None:
@@ -88,10 +93,15 @@ def _train(
     outcome = Outcome.TRAINED
     for seed in setting.protocol.seeds:
         try:
-            training = train_fully(setting, swept.rate, seed, meter)
+            # The bars are those of trainings under the first seed.
+            own_bars = () if trainings else bars
+            training = train_fully(setting, swept.rate, seed, meter, own_bars)
         except CandidateError as fault:
             return tuple(trainings), Outcome.ERRORED, str(fault)
         trainings.append(training)
+        if training.stopped == "hopeless":
+            accuracies = [epoch.validation_accuracy for epoch in training.curve]
+            return tuple(trainings), Outcome.STOPPED, why(accuracies, bars)
         if training.stopped == "timed-out":
             return tuple(trainings), Outcome.TIMED_OUT, None
         if training.best_epoch is None:

@@ -12,19 +12,29 @@ from typing import Literal
 import torch
 from torch import nn
 
-from evoptim.records import Epoch, Training
+from evoptim.records import Epoch, Training, best_epoch_of
 from evoptim.training.epoch import Metrics, measure, train_epoch
 from evoptim.training.fault import guarded
+from evoptim.training.hopeless import hopeless_after
 from evoptim.training.meter import Meter
 from evoptim.training.setting import Setting
 
 
-def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Training:
+def train_fully(
+    setting: Setting, rate: float, seed: int, meter: Meter, bars: Sequence[float] = ()
+) -> Training:
     """Train a fresh network, validating after every epoch.
 
     It is stopped after an epoch from ``give_up_epoch`` on whose training accuracy is below
     ``give_up_accuracy``; that epoch counts. Test images are looked at once, at the end, with the
-    weights of the best epoch.
+    weights of the best epoch, and only if the protocol says so; those of a hopeless training never.
+
+    Args:
+        setting: what all trainings share.
+        rate: the peak rate.
+        seed: which network to begin with, and which augmentations to draw.
+        meter: counts the steps.
+        bars: below which it is hopeless, for each epoch (:mod:`evoptim.training.hopeless`).
 
     Raises:
         CandidateError: the optimizer raised.
@@ -33,10 +43,11 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
     network = setting.network(seed)
     optimizer = guarded(lambda: setting.make_optimizer(network.parameters(), rate, spec.schedule))
     batches = setting.batches(seed)
+    began = meter.steps
     curve: list[Epoch] = []
     best_epoch: int | None = None
     best_weights: dict[str, torch.Tensor] = {}
-    stopped: Literal["completed", "non-finite", "below-bar", "timed-out"] = "completed"
+    stopped: Literal["completed", "non-finite", "below-bar", "timed-out", "hopeless"] = "completed"
     for epoch in range(1, spec.epochs + 1):
         run = train_epoch(network, optimizer, batches, spec.steps_per_epoch, meter)
         if not isinstance(run, Metrics):
@@ -50,28 +61,23 @@ def train_fully(setting: Setting, rate: float, seed: int, meter: Meter) -> Train
         if epoch >= spec.give_up_epoch and run.accuracy < spec.give_up_accuracy:
             stopped = "below-bar"
             break
+        accuracies = [row.validation_accuracy for row in curve]
+        if epoch < spec.epochs and hopeless_after(accuracies, bars) is not None:
+            stopped = "hopeless"
+            break
     test = None
-    if best_epoch is not None:
+    if best_epoch is not None and setting.protocol.test and stopped != "hopeless":
         network.load_state_dict(best_weights)
         test = measure(network, setting.split.test, setting.normalise)
     return Training(
         seed=seed,
         curve=tuple(curve),
+        steps=meter.steps - began,
         stopped=stopped,
         best_epoch=best_epoch,
         test_loss=None if test is None else _finite(test.loss),
         test_accuracy=None if test is None else test.accuracy,
     )
-
-
-def best_epoch_of(curve: Sequence[Epoch]) -> int:
-    """The epoch of highest validation accuracy, then of smallest validation loss; the first one."""
-
-    def rank(index: int) -> tuple[float, float]:
-        loss = curve[index].validation_loss
-        return curve[index].validation_accuracy, -math.inf if loss is None else -loss
-
-    return max(range(len(curve)), key=rank)
 
 
 def _row(step: int, training: Metrics, validation: Metrics) -> Epoch:

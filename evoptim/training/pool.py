@@ -20,6 +20,7 @@ from evoptim.orphan import end_with_parent
 from evoptim.records import Cost, Evaluation, Outcome
 from evoptim.tasks import Split, load_task
 from evoptim.training.evaluate import evaluate, versions
+from evoptim.training.hopeless import with_bars
 from evoptim.training.setting import Device, MakeOptimizer
 
 
@@ -51,7 +52,9 @@ class Job:
     screen: Screen | None = None
     """What is asked first; whom it refuses is not trained."""
     known: Evaluation | None = None
-    """The evaluation, where it was made before: then only the screen is asked."""
+    """The evaluation, where it was made before, without bars: then only the screens are asked."""
+    bars: tuple[float, ...] = ()
+    """What its training has to reach by the end of each epoch, or be stopped as hopeless."""
 
 
 def evaluate_many(
@@ -113,9 +116,11 @@ def _run(job: Job, splits: _Splits, device: Device) -> Evaluation:
 
 def _evaluation(job: Job, splits: _Splits, device: Device) -> Evaluation:
     if job.known is not None:
-        return job.known
+        return with_bars(job.known, job.protocol.training, job.bars)
     split = splits.of(job.protocol.task)
-    return evaluate(job.subject, job.make_optimizer, job.protocol, split, device=device)
+    return evaluate(
+        job.subject, job.make_optimizer, job.protocol, split, device=device, bars=job.bars
+    )
 
 
 def _refusal(job: Job, screened: Screened) -> Evaluation:

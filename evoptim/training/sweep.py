@@ -5,15 +5,15 @@ Source: Morgan & Hougen, arXiv 2404.06679, and the authors' program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 from evoptim.config import Sweep
 from evoptim.records import Outcome, Probe
-from evoptim.training.epoch import Metrics, train_epoch
-from evoptim.training.fault import CandidateError, guarded
+from evoptim.training.fault import CandidateError
 from evoptim.training.meter import Meter
+from evoptim.training.probe import Start, Tried, run_probe, start_probe
+from evoptim.training.race import race
 from evoptim.training.setting import Setting
 
 
@@ -33,57 +33,40 @@ class Swept:
 
 def sweep(setting: Setting, meter: Meter) -> Swept:
     """Train a fresh network, always the same one, at every rate that :func:`choose_rate` tries."""
-    return choose_rate(setting.protocol.sweep, lambda rate: _probe(setting, rate, meter))
+    return choose_rate(setting.protocol.sweep, partial(start_probe, setting, meter))
 
 
-def choose_rate(spec: Sweep, probe_at: Callable[[float], Probe]) -> Swept:
-    """Try the rates in groups.
+def choose_rate(spec: Sweep, start: Start) -> Swept:
+    """Try the rates, in turn or in a race, and take that of the best score.
 
     If all scores of the first group miss ``give_up_accuracy``, no other rate is tried. In the end
     the best score must reach ``minimum_accuracy``; the first of equal ones wins.
     """
+    tried = in_turn(spec, start) if spec.racing is None else race(spec, spec.racing, start)
+    probes = tried.probes
+    if tried.fault is not None:
+        return Swept(probes, None, Outcome.ERRORED, tried.fault)
+    if any(probe.stopped == "timed-out" for probe in probes):
+        return Swept(probes, None, Outcome.TIMED_OUT)
+    best = max(probes, key=lambda probe: probe.score)
+    # Where the best of all misses the first bar, so did the first group, and no other was tried.
+    if best.score < max(spec.give_up_accuracy, spec.minimum_accuracy):
+        diverged = all(probe.stopped == "non-finite" for probe in probes)
+        return Swept(probes, None, Outcome.DIVERGED if diverged else Outcome.UNTRAINABLE)
+    return Swept(probes, best.rate)
+
+
+def in_turn(spec: Sweep, start: Start) -> Tried:
+    """The paper's way: one rate after the other, each to its end, group by group."""
     probes: list[Probe] = []
     for group in spec.rates:
         for rate in group:
             try:
-                probe = probe_at(rate)
+                probes.append(run_probe(spec, rate, start))
             except CandidateError as fault:
-                return Swept(tuple(probes), None, Outcome.ERRORED, str(fault))
-            probes.append(probe)
-            if probe.stopped == "timed-out":
-                return Swept(tuple(probes), None, Outcome.TIMED_OUT)
-        # Once a rate has passed, this holds of no later group.
+                return Tried(tuple(probes), str(fault))
+            if probes[-1].stopped == "timed-out":
+                return Tried(tuple(probes))
         if all(probe.score < spec.give_up_accuracy for probe in probes):
-            return _failed(probes)
-    best = max(probes, key=lambda probe: probe.score)
-    if best.score < spec.minimum_accuracy:
-        return _failed(probes)
-    return Swept(tuple(probes), best.rate)
-
-
-def _failed(probes: Sequence[Probe]) -> Swept:
-    diverged = all(probe.stopped == "non-finite" for probe in probes)
-    return Swept(tuple(probes), None, Outcome.DIVERGED if diverged else Outcome.UNTRAINABLE)
-
-
-def _probe(setting: Setting, rate: float, meter: Meter) -> Probe:
-    spec, seed = setting.protocol.sweep, setting.protocol.seeds[0]
-    network = setting.network(seed)
-    optimizer = guarded(lambda: setting.make_optimizer(network.parameters(), rate, spec.schedule))
-    batches = setting.batches(seed)
-    accuracies: list[float] = []
-    stopped: Literal["completed", "non-finite", "below-bar", "timed-out"] = "completed"
-    for epoch in range(1, spec.epochs + 1):
-        run = train_epoch(network, optimizer, batches, spec.steps_per_epoch, meter)
-        if not isinstance(run, Metrics):
-            stopped = run
             break
-        accuracies.append(run.accuracy)
-        if _gives_up(spec, epoch, run.accuracy):
-            stopped = "below-bar"
-            break
-    return Probe(rate=rate, accuracies=tuple(accuracies), stopped=stopped)
-
-
-def _gives_up(spec: Sweep, epoch: int, accuracy: float) -> bool:
-    return epoch == spec.give_up_epoch and accuracy < spec.give_up_accuracy
+    return Tried(tuple(probes))

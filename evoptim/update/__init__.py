@@ -2,7 +2,14 @@
 
 from evoptim.update.foreach import Interpreter, ListUniform, Number
 from evoptim.update.formula import Formula, decay, genome_formula
-from evoptim.update.interpreter import Uniform, move, update_direction
+from evoptim.update.interpreter import (
+    NodeSite,
+    Uniform,
+    average,
+    combine,
+    move,
+    update_direction,
+)
 from evoptim.update.program import Instruction, Program, compile_genome
 from evoptim.update.rule import Curve, Operation, Rule, Scalar
 from evoptim.update.trace import Options, Tensors
@@ -13,6 +20,7 @@ __all__ = [
     "Instruction",
     "Interpreter",
     "ListUniform",
+    "NodeSite",
     "Number",
     "Operation",
     "Options",
@@ -21,6 +29,8 @@ __all__ = [
     "Scalar",
     "Tensors",
     "Uniform",
+    "average",
+    "combine",
     "compile_genome",
     "decay",
     "genome_formula",

@@ -24,8 +24,8 @@ Uniform = Callable[[int, Tensor], Tensor]
 
 
 @dataclass(slots=True)
-class _Site:
-    """See :class:`evoptim.operators.Site`."""
+class NodeSite:
+    """Where a node is applied in one step; see :class:`evoptim.operators.Site`."""
 
     state: MutableMapping[str, Tensor]
     count: int
@@ -75,16 +75,40 @@ def update_direction(
     """
     averages = {name: average(name, gradient, state) for name in program.averages}
     signals = Signals(gradient, weight, averages, count)
-    values = [operand.value(signals) for operand in program.operands]
-    site = _Site(state, count, dims, draw)
+    site = NodeSite(state, count, dims, draw)
+
+    def apply(node: int, operator: UnaryOperator, x: Tensor) -> Tensor:
+        site.node = node
+        return operator.apply(x, site)
+
+    return combine(program, [each.value(signals) for each in program.operands], decays, apply)
+
+
+def combine(
+    program: Program,
+    operands: Sequence[Tensor],
+    decays: Sequence[float | Tensor],
+    apply: Callable[[int, UnaryOperator, Tensor], Tensor],
+) -> Tensor:
+    """The update u from the values of the program's operands.
+
+    Args:
+        program: The compiled genome.
+        operands: Their values, of one shape.
+        decays: The factor of every decay function, numbers or tensors that broadcast.
+        apply: (node, operator, input) -> output of a unary operator, which may keep state.
+
+    Returns:
+        u, same shape; it may share memory with the operands.
+    """
+    values = list(operands)
     for node, instruction in enumerate(program.instructions):
         operator, places, factors = instruction.operator, instruction.inputs, instruction.decays
         first = values[places[0]]
         if factors[0] is not None:
             first = first * decays[factors[0]]
         if isinstance(operator, UnaryOperator):
-            site.node = node
-            values.append(operator.apply(first, site))
+            values.append(apply(node, operator, first))
             continue
         second = values[places[1]]
         if factors[1] is not None:

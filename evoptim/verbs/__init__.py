@@ -18,7 +18,7 @@ from evoptim.verbs.diagnosing import diagnose
 from evoptim.verbs.exporting import export
 from evoptim.verbs.health import check_health
 from evoptim.verbs.progress import Status
-from evoptim.verbs.ranking import results
+from evoptim.verbs.ranking import ledger, results
 from evoptim.verbs.reporting import make_report
 from evoptim.verbs.searching import DEFAULT_STORE, SearchResult, search
 
@@ -39,6 +39,7 @@ __all__ = [
     "export",
     "find_genome",
     "follow_logs",
+    "ledger",
     "logs",
     "make_report",
     "results",

@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from evoptim.config import RunConfig
 from evoptim.errors import InfrastructureError
 from evoptim.records import Evaluation
-from evoptim.steps.reading import planned_evaluations, planned_in, read_config, read_population
-from evoptim.steps.report import is_reported
+from evoptim.steps.reading import (
+    planned_evaluations,
+    planned_in,
+    read_candidates,
+    read_config,
+    read_population,
+)
 from evoptim.store import Stage, Store, load
-from evoptim.store.layout import evaluations_prefix, population_key
+from evoptim.store.layout import candidates_key, evaluations_prefix, population_key
 
 # Evaluations that one look reads, so that the first look at a run of 100,000 takes seconds.
 _READ = 2_000
@@ -25,7 +30,7 @@ class Status:
     """How far a search has come."""
 
     done: int
-    """Evaluations that are settled, baselines included: in the store, or given up by selection."""
+    """Evaluations that are settled, the finals included: in the store, or given up by selection."""
     planned: int
     """Evaluations of the whole run; of one that ended early, those of its generations."""
     failed: int
@@ -33,7 +38,7 @@ class Status:
     best: float | None
     """Best validation accuracy of an evolved optimizer so far, a fraction."""
     stage: str | None
-    """Where the latest evaluation belongs: ``generation 3`` or ``baselines``; None before it."""
+    """Where the latest evaluation belongs: ``generation 3`` or ``finals``; None before it."""
     unread: int = 0
     """Settled evaluations that were only counted; their generations' best are known all the same
     once these are selected."""
@@ -42,7 +47,7 @@ class Status:
 class Progress:
     """Follows a run through its store; each look costs a few requests and what is new.
 
-    Only the baselines and the generation at work are listed. Of generations that were finished
+    Only the generation at work, or the finals, are listed. Of generations that were finished
     before the first look, the populations tell the best.
     """
 
@@ -51,9 +56,9 @@ class Progress:
         self._run = run
         self._config = config
         self._planned = planned_evaluations(config)
-        self._ended_early = False
+        self._finals: int | None = None
         self._protocol: str | None = None
-        self._seen: dict[Stage, set[str]] = {Stage.baselines(): set()}
+        self._seen: dict[Stage, set[str]] = {}
         self._queue: list[tuple[Stage, str]] = []
         self._generation: int | None = None
         self._finished = 0
@@ -71,9 +76,8 @@ class Progress:
         with suppress(InfrastructureError):
             if self._generation is None:
                 self._begin()
-            self._list(Stage.baselines())
             self._advance()
-            self._look_for_an_early_end()
+            self._look_for_the_finals()
             self._read()
         return self._status()
 
@@ -108,19 +112,22 @@ class Progress:
             self._finished += planned_in(self._config, stage)
             self._generation = number + 1
 
-    def _look_for_an_early_end(self) -> None:
-        """A run with a report is finished, even if generations were to follow."""
-        number = self._generation or 0
-        if number > self._config.search.generations or self._seen.get(Stage.generation(number)):
+    def _look_for_the_finals(self) -> None:
+        """They follow the last generation, which need not be the one that was planned."""
+        number, stage = self._generation or 0, Stage.finals()
+        if number <= self._config.search.generations and self._seen.get(Stage.generation(number)):
             return
-        self._ended_early = is_reported(self._store, self._run)
+        if self._finals is None and self._store.exists(candidates_key(self._run, stage)):
+            self._finals = len(read_candidates(self._store, self._run, stage).candidates)
+        if self._finals is not None:
+            self._list(stage)
 
     def _is_selected(self, generation: int) -> bool:
         return self._store.exists(population_key(self._run, generation))
 
     def _list(self, stage: Stage) -> None:
         seen = self._seen.setdefault(stage, set())
-        if stage.number is None and len(seen) >= planned_in(self._config, stage):
+        if stage.number is None and len(seen) == self._finals:
             return
         found = set(self._store.list(evaluations_prefix(self._run, stage))) - seen
         seen |= found
@@ -161,16 +168,13 @@ class Progress:
         at_work: set[str] = set()
         if generation <= self._config.search.generations:
             at_work = self._seen.get(Stage.generation(generation), set())
-        baselines = self._seen[Stage.baselines()]
-        done = self._finished + len(at_work) + len(baselines)
+        finals = self._seen.get(Stage.finals(), set())
+        done = self._finished + len(at_work) + len(finals)
+        stage = f"generation {generation - 1}" if generation else None
         if at_work:
-            stage: str | None = f"generation {generation}"
-        elif generation:
-            stage = f"generation {generation - 1}"
-        else:
-            stage = "baselines" if baselines else None
+            stage = f"generation {generation}"
+        if finals:
+            stage = "finals"
         unread = self._unlisted + len(self._queue)
-        planned = self._planned
-        if self._ended_early:
-            planned = self._finished + planned_in(self._config, Stage.baselines())
+        planned = self._planned if self._finals is None else self._finished + self._finals
         return Status(done, planned, self._failed, self._best, stage, unread)

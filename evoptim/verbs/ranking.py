@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evoptim.analysis import build_archive
+from evoptim.analysis import Ledger, Summary, build_archive
 from evoptim.errors import InputError
 from evoptim.records import Archive, ArchiveEntry
 from evoptim.steps.reading import OnRead, read_config, read_stages
@@ -29,6 +29,18 @@ def results(run: str, store: str = DEFAULT_STORE, *, on_read: OnRead | None = No
     except MissingObjectError:
         config = read_config(opened, run)
         return build_archive(run, config, read_stages(opened, run, config, on_read))
+
+
+def ledger(run: str, store: str = DEFAULT_STORE) -> Ledger | None:
+    """What a run spent, once it is finished; None before that.
+
+    Raises:
+        InputError: the run's summary is broken.
+    """
+    try:
+        return load(open_store(store), report_key(run, "summary.json"), Summary).ledger
+    except MissingObjectError:
+        return None
 
 
 def entry(run: str, rank: int, store: str = DEFAULT_STORE) -> ArchiveEntry:

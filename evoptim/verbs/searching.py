@@ -193,7 +193,8 @@ def _chunk_size(config: RunConfig, workers: int) -> int:
     mutants = search.particles * search.children
     if workers == 1:
         # One chunk a stage, particles that are scored again included.
-        return max(search.initial, mutants + search.particles, len(config.baselines))
+        finals = config.finals.candidates + len(config.baselines)
+        return max(search.initial, mutants + search.particles, finals)
     # As many chunks as tasks that run at once, so that each starts its imports once.
     return math.ceil(mutants / _PARALLEL_TASKS)
 

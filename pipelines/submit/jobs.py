@@ -33,7 +33,7 @@ class JobView:
 
 def store_label(store: str) -> str:
     """Value of :data:`~pipelines.job.STORE_LABEL` for a store."""
-    work = Work(store, "any", Stage.baselines(), 1)
+    work = Work(store, "any", Stage.finals(), 1)
     return job_labels(ClusterProfile(), work)[STORE_LABEL]
 
 

@@ -13,7 +13,7 @@ from evoptim.store import Stage, check_key
 from evoptim.store import layout as at
 
 THIRD = Stage.generation(3)
-BASELINES = Stage.baselines()
+FINALS = Stage.finals()
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ BASELINES = Stage.baselines()
             "runs/first/generations/003/candidates/007.json",
         ),
         (at.population_key("first", 3), "runs/first/generations/003/population.json"),
-        (at.candidates_key("first", BASELINES), "runs/first/baselines/candidates.json"),
-        (at.evaluation_key("first", BASELINES, 0), "runs/first/baselines/evaluations/00000.json"),
+        (at.candidates_key("first", FINALS), "runs/first/finals/candidates.json"),
+        (at.evaluation_key("first", FINALS, 0), "runs/first/finals/evaluations/00000.json"),
         (at.report_key("first", "index.html"), "runs/first/report/index.html"),
         (at.report_key("first", "summary.json"), "runs/first/report/summary.json"),
         (at.report_key("first", "archive.json"), "runs/first/report/archive.json"),
@@ -75,13 +75,13 @@ class TestStage:
         assert Stage.parse(str(stage)) == stage
         assert stage.number == number
 
-    def test_the_baselines_have_no_number(self) -> None:
-        assert str(BASELINES) == "baselines"
-        assert Stage.parse("baselines") == BASELINES
-        assert BASELINES.number is None
+    def test_the_finals_have_no_number(self) -> None:
+        assert str(FINALS) == "finals"
+        assert Stage.parse("finals") == FINALS
+        assert FINALS.number is None
 
     @pytest.mark.parametrize(
-        "text", ["", "baseline", "generations/3", "generations/0003", "generations/00a", "../003"]
+        "text", ["", "final", "generations/3", "generations/0003", "generations/00a", "../003"]
     )
     def test_other_texts_are_refused(self, text: str) -> None:
         with pytest.raises(InputError, match=f"a stage must be .*got {re.escape(repr(text))}"):

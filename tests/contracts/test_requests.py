@@ -53,18 +53,18 @@ def search(store: str, **changes: Any) -> RunConfig:
         steps.missing_chunks(store, "tiny", stage, SIZE)
         for chunk in chunks:
             if stage.number is None:
-                steps.evaluate_baselines(store, "tiny", chunk, SIZE)
+                steps.evaluate_finals(store, "tiny", chunk, SIZE)
             else:
                 steps.evaluate(store, "tiny", stage.number, chunk, SIZE, wait=True)
         steps.missing_chunks(store, "tiny", stage, SIZE)
 
-    evaluated(Stage.baselines(), steps.propose_baselines(store, "tiny", SIZE))
     for number in range(GENERATIONS + 1):
         stage = Stage.generation(number)
         assert steps.chunks_to_propose(store, "tiny", stage, SIZE) is not None
         evaluated(stage, steps.propose(store, "tiny", number, SIZE))
         steps.select(store, "tiny", number)
         steps.population_metrics(store, "tiny", number)
+    evaluated(Stage.finals(), steps.propose_finals(store, "tiny", SIZE))
     steps.report(store, "tiny")
     steps.champion(store, "tiny")
     steps.summary(store, "tiny")

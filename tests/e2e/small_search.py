@@ -26,13 +26,16 @@ from evoptim.store import open_store
 RUN = "small"
 BASELINES = ("adam", "sgd")
 GENERATIONS = 2
-PLANNED = 6 + GENERATIONS * 2 * 2 + len(BASELINES)
+FINALISTS = 2
+PLANNED = 6 + GENERATIONS * 2 * 2 + FINALISTS + len(BASELINES)
 SETTINGS = (
     "search.initial=6",
     "search.particles=2",
     "search.children=2",
     f"search.generations={GENERATIONS}",
     "baselines=[sgd, adam]",
+    f"finals.candidates={FINALISTS}",
+    "finals.seeds=[101]",
     "screens.trial=null",
     "protocol.task.train=200",
     "protocol.task.validation=100",
@@ -169,10 +172,10 @@ def search_by_steps(
             steps.evaluate(store, run, generation, chunk, size)
             between()
         steps.select(store, run, generation)
-    chunks = steps.propose_baselines(store, run, size)
+    chunks = steps.propose_finals(store, run, size)
     shuffle(chunks)
     for chunk in chunks:
-        steps.evaluate_baselines(store, run, chunk, size)
+        steps.evaluate_finals(store, run, chunk, size)
     steps.report(store, run)
 
 

@@ -43,8 +43,8 @@ class Stepwise:
             for chunk in json.loads(self.step("propose", *generation, *_size)):
                 self.step("evaluate", *generation, *_size, "--chunk", str(chunk))
             turn = self.step("select", *generation)
-        for chunk in json.loads(self.step("propose-baselines", *_size)):
-            self.step("evaluate-baselines", *_size, "--chunk", str(chunk))
+        for chunk in json.loads(self.step("propose-finals", *_size)):
+            self.step("evaluate-finals", *_size, "--chunk", str(chunk))
         self.step("report")
 
     def step(self, name: str, *words: str) -> str:

@@ -15,6 +15,7 @@ from time import sleep
 import pytest
 from kfp import components
 from small_search import (
+    FINALISTS,
     PLANNED,
     RUN,
     SETTINGS,
@@ -87,11 +88,16 @@ def test_an_unknown_verb_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_results_rank_and_are_the_archive_for_programs(finished: Finished) -> None:
     text = output(here("results", "--run", RUN, cwd=finished.folder))
-    assert "Baselines" in text
+    # Once there are finals, these are what counts; the search's own ranking is still there.
+    assert f"Run {RUN}: finals" in text
+    assert re.search(r"\d +Evolved \d .* trained", text)
+    assert re.search(r"\d +Adam .* trained", text)
     printed = json.loads(output(here("results", "--run", RUN, "--json", cwd=finished.folder)))
     assert printed == json.loads((finished.run / "report/archive.json").read_bytes())
-    few = output(here("results", "--run", RUN, "--top", "2", cwd=finished.folder))
-    assert f"{PLANNED - 2 - 2} more" in few
+    few = output(here("results", "--run", RUN, "--search", "--top", "2", cwd=finished.folder))
+    assert f"Run {RUN}: search" in few
+    assert f"{PLANNED - FINALISTS - 2 - 2} more" in few
+    assert "Adam" not in few
 
 
 @pytest.mark.parametrize(
@@ -114,13 +120,13 @@ def test_results_and_report_of_an_unfinished_run_show_what_there_is(
     store = tmp_path / "evoptim-store"
     shutil.copytree(finished.store, store)
     run = store / "runs" / RUN
-    for name in ("report", "baselines", "generations/002", "generations/001/evaluations"):
+    for name in ("report", "finals", "generations/002", "generations/001/evaluations"):
         shutil.rmtree(run / name)
     (run / "generations/001/population.json").unlink()
     text = output(here("results", "--run", RUN, "--json", cwd=tmp_path))
     archive = Archive.model_validate_json(text)
     assert sum(entry.fitness is not None for entry in archive.entries) == 6
-    assert archive.baselines == ()
+    assert archive.finals == ()
     assert here("report", "--run", RUN, cwd=tmp_path).returncode == 0
     assert "</html>" in (tmp_path / f"{RUN}.html").read_text(encoding="utf-8")
     assert not (run / "report").exists()

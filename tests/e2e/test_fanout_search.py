@@ -70,13 +70,13 @@ def test_a_search_in_jobs_leaves_the_records_of_one_in_this_process(
             assert done.returncode == 0, done.stderr
             return done.stdout
 
-        step("propose-baselines", *size)
-        told = step("evaluate-baselines-fanout", *size, "--profile-json", f"@{profile}")
-        assert "baselines: 1 of 1 chunks evaluated" in told
         for number in ("0", "1"):
             generation = ("--generation", number)
             given = (*generation, *size, "--profile-json", profile.read_text())
             assert step("generation", *given) == {"0": "001\n", "1": "end\n"}[number]
+        step("propose-finals", *size)
+        told = step("evaluate-finals-fanout", *size, "--profile-json", f"@{profile}")
+        assert "finals: 1 of 1 chunks evaluated" in told
         # Again: nothing is left to do.
         assert step("generation", *given) == "end\n"
         step("report")

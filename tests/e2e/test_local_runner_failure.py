@@ -101,7 +101,7 @@ LOOP = ("evaluate", "for-loop-1-iteration-4", "generation-3")
         pytest.param(
             started("select")
             + ended("select", "FAILURE")
-            + finally_failed("select", "generation", "propose-baselines", "baselines"),
+            + finally_failed("select", "generation", "propose-finals", "finals"),
             InfrastructureError,
             "Task 'generation 0, select survivors' failed: it ended without a message "
             "(log: run.log)",

@@ -14,6 +14,7 @@ import torch
 from image_files import archive, noise
 from small_search import (
     BASELINES,
+    FINALISTS,
     GENERATIONS,
     PLANNED,
     RUN,
@@ -32,19 +33,29 @@ from evoptim import steps
 from evoptim.analysis import Summary
 from evoptim.config import RunConfig
 from evoptim.genome import Genome
-from evoptim.records import Archive, Candidates, Evaluation, Population
+from evoptim.records import Archive, Candidate, Candidates, Evaluation, Population
 
 
 def archive_of(found: Finished) -> Archive:
     return Archive.model_validate_json((found.run / "report/archive.json").read_bytes())
 
 
+def champion_of(archive: Archive) -> Candidate:
+    """The first of the finals that evolved, as the search knew it."""
+    first = next(entry for entry in archive.finals if entry.candidate.role == "finalist")
+    (found,) = (e for e in archive.entries if e.candidate.id == first.candidate.id)
+    return found.candidate
+
+
 def test_it_evaluates_everything_that_was_planned(searched: Finished) -> None:
     found = archive_of(searched)
-    assert len(found.entries) + len(found.baselines) == PLANNED
-    assert len({entry.candidate.id for entry in found.entries}) == PLANNED - len(BASELINES)
+    assert len(found.entries) + len(found.finals) == PLANNED
+    assert len({e.candidate.id for e in found.entries}) == PLANNED - FINALISTS - len(BASELINES)
     assert [entry.rank for entry in found.entries] == list(range(1, len(found.entries) + 1))
-    assert {entry.candidate.id for entry in found.baselines} == set(BASELINES)
+    best = [entry.candidate.id for entry in found.entries[:FINALISTS]]
+    assert {entry.candidate.id for entry in found.finals} == {*BASELINES, *best}
+    assert all(entry.test_accuracy is None for entry in found.entries)
+    assert all(entry.test_accuracy is not None for entry in found.finals)
     assert all(entry.fitness is not None for entry in found.entries[:2])
 
 
@@ -95,7 +106,7 @@ def test_it_leaves_a_report_and_a_champion_that_runs(searched: Finished) -> None
     page = (report / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
     champion = Genome.from_json((report / "champion.json").read_bytes())
-    assert champion.id == archive_of(searched).entries[0].candidate.id
+    assert champion.id == champion_of(archive_of(searched)).id
     module = runpy.run_path(str(report / "champion.py"))
     assert module["GENOME"].id == champion.id
     weight = torch.nn.Parameter(torch.ones(3))
@@ -149,8 +160,8 @@ def test_the_steps_of_the_command_line_give_the_same_records_on_s3(
         for chunk in reversed(json.loads(step("propose", *number, *size))):
             step("evaluate", *number, "--chunk", str(chunk), *size)
         step("select", *number)
-    for chunk in json.loads(step("propose-baselines")):
-        step("evaluate-baselines", "--chunk", str(chunk))
+    for chunk in json.loads(step("propose-finals")):
+        step("evaluate-finals", "--chunk", str(chunk))
     step("report")
     assert records(s3_url) == records(searched.store)
     assert list(tmp_path.iterdir()) == [tmp_path / "config.json"]
@@ -259,7 +270,7 @@ def test_a_search_may_be_as_small_as_can_be(tmp_path: Path) -> None:
     )
     search_by_steps(str(tmp_path), config)
     found = Archive.model_validate_json((tmp_path / f"runs/{RUN}/report/archive.json").read_bytes())
-    assert (len(found.entries), len(found.baselines)) == (1, 0)
+    assert (len(found.entries), len(found.finals)) == (1, 1)
 
 
 def test_the_configuration_in_the_store_starts_the_same_run(
@@ -283,7 +294,7 @@ def test_the_number_of_workers_changes_nothing(searched: Finished, tmp_path: Pat
     assert records(tmp_path / "evoptim-store") == records(searched.store)
     # No terminal: a plain line now and then.
     assert all(
-        re.match(r"(starting|baselines|generation \d|writing the report): ", line)
+        re.match(r"(starting|finals|generation \d|writing the report): ", line)
         for line in lines(done.stderr)
     )
 

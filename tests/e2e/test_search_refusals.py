@@ -221,7 +221,7 @@ TRUNCATED = {
     "generations/001/candidates.json": ["step", "evaluate", "--generation", "1", "--chunk", "0"],
     "generations/001/evaluations/00001.json": ["step", "select", "--generation", "1"],
     "generations/001/population.json": ["step", "propose", "--generation", "2"],
-    "baselines/evaluations/00000.json": ["step", "report"],
+    "finals/evaluations/00000.json": ["step", "report"],
 }
 
 
@@ -235,15 +235,15 @@ def test_a_truncated_object_is_named_and_computed_anew(
     shutil.copytree(finished.store, store)
     run = store / "runs" / RUN
     shutil.rmtree(run / "report")
-    shutil.rmtree(run / "generations/002")
-    if name != "generations/001/population.json":
+    finals = name.startswith("finals")
+    if not finals:
+        shutil.rmtree(run / "generations/002")
+        shutil.rmtree(run / "finals")
+    if name != "generations/001/population.json" and not finals:
         (run / "generations/001/population.json").unlink()
     broken = run / name
     data = broken.read_bytes()
     broken.write_bytes(data[: len(data) // 2] if cut == "in the middle" else b"")
-    if name.startswith("baselines"):
-        for generation in (1, 2):
-            here("step", "propose", "--run", RUN, "--generation", str(generation), cwd=tmp_path)
     before = files(store)
     done = here(*TRUNCATED[name], "--run", RUN, cwd=tmp_path)
     assert_refused(done, name, "remove that object and run the same command again")

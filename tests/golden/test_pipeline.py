@@ -76,11 +76,11 @@ def test_the_tasks_follow_one_another_as_the_search_does():
     }
     assert order == {
         "initialise the run": set(),
-        "baselines": {"initialise the run"},
         "generation 0": {"initialise the run"},
         "generation 1": {"generation 0"},
         "generation 2": {"generation 1"},
-        "report": {"generation 2", "baselines"},
+        "finals": {"generation 2"},
+        "report": {"finals"},
     }
 
 
@@ -180,7 +180,7 @@ mounts:
 queue: {name: gpus, priority_class: high}
 security: {run_as_user: 1000}
 """
-STEPS = {"initialise", "propose", "propose-baselines", "select", "report"}
+STEPS = {"initialise", "propose", "propose-finals", "select", "report"}
 
 
 def on_a_cluster(fan_out, generations=1, text=GPUS):
@@ -225,7 +225,7 @@ def test_a_generation_on_a_cluster_adds_few_bytes(fan_out, most):
 def test_only_training_pods_get_gpus_and_wait_in_the_queue():
     ir, settings = on_a_cluster("loop")
     containers = executors_of(ir)
-    assert set(containers) == STEPS | {"evaluate", "evaluate-baselines"}
+    assert set(containers) == STEPS | {"evaluate", "evaluate-finals"}
     for name, container in containers.items():
         trains = name.startswith("evaluate")
         pods = settings[f"exec-{name}"]
@@ -295,10 +295,10 @@ def test_a_job_takes_the_place_of_the_loop():
     tasks = all_tasks(ir)
     assert not [task for task in tasks if "parameterIterator" in task]
     containers = executors_of(ir)
-    around = {"initialise", "propose-baselines", "report"}
-    assert set(containers) == around | {"run-generation", "evaluate-baselines-fanout"}
-    command = containers["evaluate-baselines-fanout"]
-    assert command["command"] == ["evoptim", "step", "evaluate-baselines-fanout"]
+    around = {"initialise", "propose-finals", "report"}
+    assert set(containers) == around | {"run-generation", "evaluate-finals-fanout"}
+    command = containers["evaluate-finals-fanout"]
+    assert command["command"] == ["evoptim", "step", "evaluate-finals-fanout"]
     watching = [
         task
         for task in tasks

@@ -20,7 +20,9 @@ from evoptim.store import to_json
 
 probability = st.floats(0.0, 1.0)
 weight = st.floats(0.0, 1e6)
-seed = st.integers(0, 2**31 - 1)
+# Those that the finals have where nobody says otherwise are no seeds of a search.
+seed = st.integers(0, 2**30).filter(lambda each: each not in range(101, 106))
+later = st.integers(2**30 + 1, 2**31 - 1)
 path = st.text(st.characters(categories=("L", "N", "P", "S", "Zs")), min_size=1, max_size=30)
 
 settings = st.fixed_dictionaries(
@@ -46,6 +48,9 @@ settings = st.fixed_dictionaries(
         "search.mutation.decay": st.floats(0.1, 1e6),
         "protocol.batch_size": st.integers(1, 10**6),
         "protocol.seeds": st.lists(seed, min_size=1, max_size=4, unique=True),
+        "finals.candidates": st.integers(1, 50),
+        # None of the search's.
+        "finals.seeds": st.lists(later, min_size=1, max_size=4, unique=True),
         "protocol.timeout_seconds": st.none() | st.floats(1e-9, 1e9),
         "protocol.model.dropout": st.floats(0.0, 1.0, exclude_max=True),
         "protocol.sweep.rates": st.lists(

@@ -96,16 +96,16 @@ def test_a_lost_second_score_leaves_the_first_one():
     assert (entry.fitness, entry.protocol) == (0.9, initial)
 
 
-def test_baselines_are_ranked_among_themselves():
+def test_baselines_are_ranked_in_the_finals():
     config = sample_config()
-    own = config.protocol.content_id()
+    own = config.finals_protocol().content_id()
     found = tuple(baseline_candidate(name, i) for i, name in enumerate(("sgd", "adam")))
     records = (evaluation("sgd", own, 0.9), evaluation("adam", own, 0.95))
     archive = build_archive(
         "r", config, [stage_of(0, Candidates(protocol=own, candidates=found), records)]
     )
     assert archive.entries == ()
-    assert [entry.candidate.id for entry in archive.baselines] == ["adam", "sgd"]
+    assert [entry.candidate.id for entry in archive.finals] == ["adam", "sgd"]
     assert champion(archive) is None
 
 
@@ -143,5 +143,6 @@ def test_a_whole_run_is_ranked_alike_in_any_order():
     random.Random(1).shuffle(stages)
     assert build_archive(run.run, run.config, stages) == run.archive
     genomes = {c.id for s in stages for c in s.candidates.candidates if c.role != "baseline"}
+    assert len(run.archive.finals) == 3 + 6
     assert {entry.candidate.id for entry in run.archive.entries} == genomes
     assert len(run.archive.entries) == 24 + 4 * 4 * 3

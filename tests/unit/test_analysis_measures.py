@@ -1,10 +1,7 @@
-"""Curves, lineage, outcomes, cost, noise and verdict, on runs small enough to work out by hand."""
-
-import math
+"""Curves, lineage, outcomes, cost and summary, on runs small enough to work out by hand."""
 
 import pytest
 from sample_run import (
-    IMAGES,
     baseline_candidate,
     evaluation,
     genome_candidate,
@@ -14,19 +11,13 @@ from sample_run import (
 )
 
 from evoptim.analysis import (
-    Images,
-    Spread,
     Summary,
-    accuracy_interval,
     build_archive,
     champion_lineage,
     count_outcomes,
     generation_curve,
     outcomes_by_generation,
-    pooled_spread,
-    search_cost,
     standard_error,
-    summarise,
 )
 from evoptim.errors import InputError
 from evoptim.records import Candidates, Outcome, Particle, Population
@@ -153,7 +144,7 @@ def test_records_that_name_each_other_as_parents_do_not_hang_the_lineage():
     assert [step.entry.fitness for step in champion_lineage(archive)] == [0.4, 0.5]
 
 
-def test_outcomes_are_counted_with_cause_and_remedy_and_without_baselines():
+def test_outcomes_are_counted_with_cause_and_remedy_and_without_the_finals():
     stages = [
         stage(0, (genome(0), 0.5), (genome(1), Outcome.DIVERGED), (genome(2), None)),
         stage(1, (genome(3), 0.5)),
@@ -172,122 +163,15 @@ def test_outcomes_are_counted_with_cause_and_remedy_and_without_baselines():
     ]
 
 
-def test_cost_counts_every_record_once():
-    one = stage(0, (genome(0), 0.5), (genome(1), None), (genome(2), Outcome.DIVERGED))
-    cost = search_cost([one, one], reused=1)
-    # A trained record has 7 probes of 48 steps and 300 steps; a diverged one only the probes.
-    assert cost.steps == (336 + 300) + 336
-    assert (cost.evaluations, cost.missing, cost.core_seconds) == (2, 2, 4.0)
-    assert (cost.devices, cost.reused) == (("cpu",), 1)
-
-
-def test_the_standard_error_is_the_binomial_one():
-    assert standard_error(0.9, 400) == pytest.approx(0.015)  # sqrt(0.09 / 400)
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "images", "low", "high"),
-    [
-        # Wilson's interval as published worked examples give it, to the four places they print.
-        (0.5, 100, 0.4038, 0.5962),
-        (0.9, 10, 0.5958, 0.9821),
-        (0.0, 10, 0.0, 0.2775),
-        (1.0, 10, 0.7225, 1.0),
-    ],
-)
-def test_the_interval_of_one_training_is_wilsons(accuracy, images, low, high):
-    interval = accuracy_interval([accuracy], images)
-    assert (interval.low, interval.high) == (
-        pytest.approx(low, abs=5e-5),
-        pytest.approx(high, abs=5e-5),
-    )
-
-
-def test_the_spread_over_seeds_is_pooled_over_optimizers():
-    spread = pooled_spread([(0.5, 0.5), (0.49, 0.51), (0.9,)])
-    # Squares about the means: 0 + 2e-4, over 1 + 1 degrees of freedom.
-    assert (spread.deviation, spread.degrees) == (pytest.approx(0.01), 2)
-    assert pooled_spread([(0.5,), ()]) is None
-
-
-def test_the_spread_over_seeds_widens_the_interval():
-    one = accuracy_interval([0.5], 100)
-    spread = Spread(deviation=0.01, degrees=2)
-    wide = accuracy_interval([0.49, 0.51], 100, spread)
-    # Student's t at 2 degrees of freedom is 4.30265; the mean of two has 0.01 / sqrt(2).
-    half = 4.30265 * 0.01 / math.sqrt(2)
-    assert wide.high - 0.5 == pytest.approx(math.hypot(one.high - 0.5, half), abs=1e-6)
-    assert 0.5 - wide.low == pytest.approx(math.hypot(0.5 - one.low, half), abs=1e-6)
-
-
-def small_run(champion, rivals, *, seeds=(0,), images=IMAGES):
-    config = sample_config(seeds=seeds)
-    own = config.protocol.content_id()
-    names = ("adam", "sgd")[: len(rivals)]
-    baselines = [(baseline_candidate(n), f) for n, f in zip(names, rivals, strict=True)]
-    genomes = [] if champion is None else [(genome(0), champion)]
-    stages = [
-        stage(0, *genomes, protocol=own, seeds=seeds),
-        stage(0, *baselines, protocol=own, seeds=seeds),
-    ]
-    return summarise("r", config, stages, images)
-
-
-def test_overlapping_intervals_are_not_called_better():
-    verdict = small_run(0.95, [0.94]).verdict
-    assert verdict.relations == {"Adam": "overlapping"}
-    assert verdict.better_than == ()
-    assert "not distinguishable from Adam" in verdict.text
-
-
-def test_disjoint_intervals_of_single_trainings_are_not_yet_a_claim():
-    verdict = small_run(0.95, [0.80]).verdict
-    assert verdict.relations == {"Adam": "above"}
-    assert verdict.better_than == ()
-    assert "not yet a claim" in verdict.text
-    assert "better" not in verdict.text
-
-
-def test_disjoint_intervals_over_several_seeds_are_a_claim():
-    verdict = small_run(0.95, [0.80, 0.99], seeds=(0, 1, 2)).verdict
-    assert verdict.relations == {"SGD": "below", "Adam": "above"}
-    assert verdict.better_than == ("Adam",)
-    assert "better than Adam (disjoint 95% intervals)" in verdict.text
-
-
-@pytest.mark.parametrize(
-    ("summary", "text"),
-    [
-        (small_run(None, [0.9]), "nothing to compare"),
-        (small_run(0.9, []), "nothing to compare with"),
-        (small_run(0.9, [0.1], images=Images()), "for lack of a test accuracy"),
-    ],
-)
-def test_the_verdict_says_when_there_is_nothing_to_say(summary, text):
-    assert text in summary.verdict.text
-    assert summary.verdict.better_than == ()
-
-
-def test_a_champion_of_the_initial_protocol_is_not_compared():
-    config = sample_config(initial_protocol=True)
-    stages = [
-        stage(0, (genome(0), 0.9), protocol=config.initial_protocol.content_id()),
-        stage(0, (baseline_candidate("adam"), 0.5), protocol=config.protocol.content_id()),
-    ]
-    verdict = summarise("r", config, stages, IMAGES).verdict
-    assert "not comparable" in verdict.text
-    assert verdict.relations == {}
-
-
 def test_a_summary_tells_noise_seeds_and_selection_and_survives_json():
     run = sample_run(sample_config(seeds=(0, 1)))
     summary = run.summary
     assert summary.candidates == 72
     assert summary.scored == sum(e.fitness is not None for e in run.archive.entries)
-    selection, sampling, seeds = summary.caveats
+    selection, sampling = summary.caveats
     assert f"best of {summary.scored} scored candidates" in selection
-    error = 100 * standard_error(summary.champion.validation_accuracy, 400)
+    assert "5 fresh seeds (101, 102, 103, 104, 105)" in selection
+    error = 100 * standard_error(summary.leaders[0].validation_accuracy, 400)
     assert f"standard error of {error:.2f} percentage points" in sampling
-    assert "2 seeds (0, 1)" in seeds
     assert summary.versions["torch"] == ("2.13.0",)
     assert Summary.model_validate_json(summary.model_dump_json()) == summary

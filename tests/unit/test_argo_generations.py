@@ -54,8 +54,8 @@ def test_a_search_without_progress_ends_early(search: Search, pods: Pods, tmp_pa
     assert generations_of(pods.store) == [f"{number:03d}" for number in range(last + 1)]
     # Up to there it is the same search.
     whole, found = deterministic(full), deterministic(pods.store)
-    assert {name: whole[name] for name in found if "report/" not in name} == {
-        name: text for name, text in found.items() if "report/" not in name
+    assert {name: whole[name] for name in found if not name.startswith(("report/", "finals/"))} == {
+        name: text for name, text in found.items() if not name.startswith(("report/", "finals/"))
     }
     entries = json.loads(archive(pods.store))["entries"]
     assert {each["generation"] for each in entries} == set(range(last + 1))
@@ -69,15 +69,27 @@ def test_a_search_without_progress_ends_early(search: Search, pods: Pods, tmp_pa
 def test_an_early_end_is_the_same_after_an_interruption(
     search: Search, pods: Pods, tmp_path: Path
 ) -> None:
-    pods.failures = {("report", None): list(LOST)}
+    pods.failures = {("propose-finals", None): list(LOST)}
     assert search(parameters={"patience": "1"}, **LONG).run() == "Failed"
     ended = generations_of(pods.store)
     assert len(ended) < 4
     pods.failures = {}
-    # Not finished for somebody with more patience: nothing is reported too early.
+    # Not finished for somebody with more patience: nothing is compared or reported too early.
+    with pytest.raises(InputError, match="generation 2 is not selected yet"):
+        steps.propose_finals(str(pods.store), "tiny", 1)
     with pytest.raises(InputError, match="unfinished"):
         steps.report(str(pods.store), "tiny")
     assert search(parameters={"patience": "1"}, **LONG).run() == "Succeeded"
+    assert generations_of(pods.store) == ended
+
+
+def test_a_run_whose_finals_are_begun_is_at_its_end(search: Search, pods: Pods) -> None:
+    pods.failures = {("evaluate-finals", "0"): list(LOST)}
+    assert search(parameters={"patience": "1"}, **LONG).run() == "Failed"
+    ended = generations_of(pods.store)
+    assert len(ended) < 4
+    pods.failures = {}
+    assert search(parameters={"patience": "0"}, **LONG).run() == "Succeeded"
     assert generations_of(pods.store) == ended
 
 

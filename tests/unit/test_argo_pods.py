@@ -85,7 +85,7 @@ def test_only_pods_that_do_not_train_have_a_token(fan_out: str) -> None:
         each["name"]: (each["serviceAccountName"], each["automountServiceAccountToken"])
         for each in pods_of(made(fan_out))
     }
-    workers = {"evaluate", "evaluate-baselines"} if fan_out == "loop" else set()
+    workers = {"evaluate", "evaluate-finals"} if fan_out == "loop" else set()
     for name, found in given.items():
         wanted = ("evoptim-worker", False) if name in workers else ("evoptim-search", True)
         assert found == wanted, name
@@ -113,15 +113,15 @@ def test_the_queue_takes_pods_that_train_and_no_others() -> None:
         for fan_out in FAN_OUTS
     }
     # A Job is queued by the label that its watcher gives it.
-    assert queued == {"loop": ["evaluate-baselines", "evaluate"], "job": []}
+    assert queued == {"loop": ["evaluate-finals", "evaluate"], "job": []}
 
 
 def test_the_watching_pod_may_run_as_long_as_its_job() -> None:
     profile = ClusterProfile()
-    for name in ("run-generation", "evaluate-baselines"):
+    for name in ("run-generation", "evaluate-finals"):
         found = template_of(made("job"), name)["activeDeadlineSeconds"]
         assert found == profile.watch_timeout_seconds()
-    for name in ("evaluate", "evaluate-baselines"):
+    for name in ("evaluate", "evaluate-finals"):
         found = template_of(made("loop"), name)["activeDeadlineSeconds"]
         assert found == profile.workers.timeout_seconds
 

@@ -32,7 +32,7 @@ def test_a_search_gives_the_archive_of_the_steps(
     assert engine.log[-2:] == ["report Succeeded", "tell skipped"]
     # One pod for each evaluation, and no other training.
     assert sorted(pods.chunks("evaluate"), key=int) == [*"00112233", "4"]
-    assert pods.chunks("evaluate-baselines") == ["0", "1"]
+    assert pods.chunks("evaluate-finals") == ["0", "1", "2"]
     assert engine.deepest == 4
 
 
@@ -52,7 +52,7 @@ def test_pods_are_labelled_by_run_and_stage(search: Search) -> None:
     assert engine.run() == "Succeeded"
     assert {each["evoptim.dev/run"] for each in engine.labels} == {"tiny"}
     stages = [each.get("evoptim.dev/stage") for each in engine.labels]
-    assert stages == [None, *["baselines"] * 2, *["g000"] * 3, *["g001"] * 3, None]
+    assert stages == [None, *["g000"] * 3, *["g001"] * 3, *["finals"] * 2, None]
     components = [each["app.kubernetes.io/component"] for each in engine.labels]
     assert components.count("worker") == 3
 
@@ -101,7 +101,6 @@ def test_a_lost_chunk_does_not_vanish(search: Search, pods: Pods, finished: Path
     assert search().run() == "Succeeded"
     assert pods.chunks("evaluate")[0] == "3"
     assert len(pods.chunks("evaluate")) == 1 + 4
-    assert pods.chunks("evaluate-baselines") == []
     assert_same_run(pods.store, finished)
 
 
@@ -112,12 +111,12 @@ def test_a_lost_chunk_may_be_missing_as_the_run_allows(search: Search, pods: Pod
     assert [each["outcome"] for each in entries].count("missing") == 1
 
 
-def test_a_lost_baseline_is_missed_by_the_report(search: Search, pods: Pods) -> None:
-    pods.failures = {("evaluate-baselines", "1"): list(LOST)}
+def test_a_lost_finalist_is_missed_by_the_report(search: Search, pods: Pods) -> None:
+    pods.failures = {("evaluate-finals", "1"): list(LOST)}
     engine = search()
     assert engine.run() == "Failed"
     assert "select Succeeded" in engine.log
-    assert any("1 of 2 evaluations are missing (1)" in text for _, text in pods.outputs)
+    assert any("1 of 3 evaluations are missing (1)" in text for _, text in pods.outputs)
     pods.failures = {}
     assert search().run() == "Succeeded"
 
@@ -140,7 +139,7 @@ def test_a_finished_search_does_nothing_more(search: Search, pods: Pods) -> None
     assert engine.run() == "Succeeded"
     assert objects(pods.store) == before
     assert "generations skipped" in engine.log
-    assert [each[1] for each in pods.ran] == ["initialise", "propose-baselines", "report"]
+    assert [each[1] for each in pods.ran] == ["initialise", "propose-finals", "report"]
 
 
 def test_a_search_goes_on_where_another_engine_left_it(
@@ -173,8 +172,8 @@ def interrupted(finished: Path, pods: Pods) -> Path:
         "generations/000/evaluations/00003.json",
         "generations/000/population.json",
         "generations/001/evaluations/00001.json",
-        "baselines/candidates.json",
-        "baselines/evaluations/00001.json",
+        "finals/candidates.json",
+        "finals/evaluations/00001.json",
     ],
 )
 def test_what_was_removed_is_made_again_as_by_the_pipeline(
@@ -206,7 +205,7 @@ def test_a_chunk_that_stays_lost_is_tried_once_a_workflow(search: Search, pods: 
     assert again.log.count("select Succeeded") == 1
 
 
-@pytest.mark.parametrize("lost", ["generations/000", "baselines"])
+@pytest.mark.parametrize("lost", ["generations/000", "finals"])
 def test_a_stage_without_its_candidates_is_no_stage_less(
     interrupted: Path, pods: Pods, lost: str
 ) -> None:
@@ -242,7 +241,7 @@ def kube(pods: Pods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
                 number = int(given["--generation"])
                 steps.evaluate(given["--store"], given["--run"], number, index, size, wait=True)
             else:
-                steps.evaluate_baselines(given["--store"], given["--run"], index, size)
+                steps.evaluate_finals(given["--store"], given["--run"], index, size)
             return 0
 
         kube.run_indices(job, task)
@@ -261,5 +260,5 @@ def test_a_search_by_jobs_gives_the_same_archive(
     engine = search(fan_out="job")
     assert engine.run() == "Succeeded"
     assert_same_run(pods.store, finished)
-    assert [job["spec"]["completions"] for job in kube.created] == [2, 5, 4]
+    assert [job["spec"]["completions"] for job in kube.created] == [5, 4, 3]
     assert pods.chunks("evaluate") == []

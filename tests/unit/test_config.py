@@ -52,6 +52,7 @@ PAPER_INIT = {
         "give_up_accuracy": 0.40,
     },
     "seeds": [0],
+    "test": False,
     "timeout_seconds": None,
 }
 PAPER_EVOLUTION = {
@@ -70,6 +71,7 @@ PAPER_EVOLUTION = {
         "give_up_accuracy": 0.40,
     },
     "seeds": [0],
+    "test": False,
     "timeout_seconds": None,
 }
 
@@ -169,6 +171,27 @@ def test_an_unknown_preset_is_refused_with_those_that_there_are() -> None:
         preset("papr")
 
 
+def test_the_finals_measure_as_the_search_does_under_other_seeds_and_on_test_images() -> None:
+    for name in PRESETS:
+        config = preset(name)
+        finals, search = config.finals_protocol(), config.protocol
+        assert finals.seeds == config.finals.seeds
+        assert not {*finals.seeds} & {*search.seeds}
+        assert (finals.test, search.test) == (True, False)
+        back = finals.model_copy(update={"seeds": search.seeds, "test": False})
+        assert back == search
+
+
+def test_the_finals_of_the_paper_are_between_ten() -> None:
+    finals = {name: preset(name).finals.candidates for name in PRESETS}
+    assert finals == {"quickstart": 3, "paper": 10, "paper-init": 10, "paper-evolution": 10}
+
+
+def test_what_measures_test_images_is_another_protocol_even_under_the_same_seeds() -> None:
+    protocol = paper_init_protocol()
+    assert protocol.model_copy(update={"test": True}).content_id() != protocol.content_id()
+
+
 def test_baselines_of_every_preset_are_all_that_there_are() -> None:
     names = {"sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"}
     assert all(set(preset(name).baselines) == names for name in PRESETS)
@@ -241,6 +264,7 @@ def test_every_part_of_a_protocol_takes_part_in_its_content_id(path: str) -> Non
         "sweep": paper_evolution_protocol().sweep,
         "training": paper_evolution_protocol().training,
         "seeds": (1,),
+        "test": True,
         "timeout_seconds": 60.0,
     }
     protocol = paper_init_protocol()

@@ -178,6 +178,17 @@ REFUSED = {
     "protocol: {task: {image_size: 4}}": "protocol.task.image_size: Input should be greater than",
     "protocol: {seeds: []}": "protocol.seeds: Tuple should have at least 1 item",
     "protocol: {seeds: [3, 3]}": "protocol.seeds: 3 is there twice: leave one, got [3, 3]",
+    "finals: {candidates: 0}": "finals.candidates: Input should be greater than or equal to 1",
+    "finals: {candidates: 51}": "finals.candidates: Input should be less than or equal to 50",
+    "finals: {seeds: []}": "finals.seeds: Tuple should have at least 1 item",
+    "finals: {seeds: [7, 7]}": "finals.seeds: 7 is there twice: leave one, got [7, 7]",
+    "finals: {seeds: [9, 1]}": "the finals need seeds that chose nothing, but 1 is also in "
+    "protocol.seeds: give finals.seeds others",
+    "preset: paper\nfinals: {seeds: [0]}\nprotocol: {seeds: [1]}": "the finals need seeds that "
+    "chose nothing, but 0 is also in initial_protocol.seeds",
+    "protocol: {test: true}": "only the finals measure test images: leave protocol.test false",
+    "preset: paper\ninitial_protocol: {test: true}": "only the finals measure test images: leave "
+    "initial_protocol.test false",
     "baselines: [sgd, sgd]": "baselines: 'sgd' is there twice: leave one",
     "protocol: {batch_size: 0}": "protocol.batch_size: Input should be greater than or equal to 1",
     "protocol: {sweep: {rates: [[0.1, 0]]}}": "protocol.sweep.rates.0.1: Input should be greater "

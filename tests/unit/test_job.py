@@ -54,7 +54,7 @@ labels: {team: vision}
 
 run_names = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 stages = st.one_of(
-    st.just(Stage.baselines()), st.integers(min_value=0, max_value=999).map(Stage.generation)
+    st.just(Stage.finals()), st.integers(min_value=0, max_value=999).map(Stage.generation)
 )
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 
@@ -96,7 +96,7 @@ def test_the_job_counts_its_tasks_one_by_one() -> None:
     ("stage", "step"),
     [
         (Stage.generation(12), ["evaluate", "--wait", "--generation", "12"]),
-        (Stage.baselines(), ["evaluate-baselines"]),
+        (Stage.finals(), ["evaluate-finals"]),
     ],
 )
 def test_each_pod_runs_the_step_of_its_stage(stage: Stage, step: list[str]) -> None:
@@ -127,7 +127,7 @@ def test_whoever_comes_back_finds_the_job_by_its_name() -> None:
         Work("s3://bucket/another", "first", Stage.generation(3), 2),
         Work("s3://bucket/prefix", "second", Stage.generation(3), 2),
         Work("s3://bucket/prefix", "first", Stage.generation(4), 2),
-        Work("s3://bucket/prefix", "first", Stage.baselines(), 2),
+        Work("s3://bucket/prefix", "first", Stage.finals(), 2),
         Work("s3://bucket/prefix", "first", Stage.generation(3), 1),
     ],
 )

@@ -33,7 +33,9 @@ def store(tmp_path: Path) -> Store:
 def chunk(store: Store, number: int, size: int) -> Any:
     from evoptim.steps.reading import read_config
 
-    return parts.read_chunk(store, "tiny", read_config(store, "tiny"), FIRST, number, size)
+    return parts.read_chunk(
+        store, "tiny", read_config(store, "tiny"), FIRST, number, size
+    ).candidates
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 11, 20])

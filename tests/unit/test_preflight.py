@@ -63,9 +63,9 @@ def test_a_generation_in_a_job_is_two_pods_of_the_workflow_whatever_it_holds() -
         make_plan(config(initial=size, generations=2), profile(fan_out="job"))
         for size in (40, 40_000)
     )
-    assert [stage.workflow_pods for stage in small.stages][1:] == [2, 2, 2]
+    assert [stage.workflow_pods for stage in small.stages][:-1] == [2, 2, 2]
     assert small.workflow_bytes == pytest.approx(large.workflow_bytes, abs=100)
-    assert large.stages[1].job_pods == 40_000
+    assert large.stages[0].job_pods == 40_000
 
 
 def test_pods_are_those_that_the_compiled_pipeline_starts() -> None:
@@ -83,7 +83,8 @@ def test_pods_are_those_that_the_compiled_pipeline_starts() -> None:
         how = profile(fan_out=fan_out, candidates_per_task=3)
         ir, _ = yaml.safe_load_all(compile_search(2, profile=how, fan_out=fan_out))
         plan = make_plan(asked, how)
-        chunks = iter([stage.chunks for stage in plan.stages])
+        # In the order of their names: the finals, then the generations.
+        chunks = iter([stage.chunks for stage in (plan.stages[-1], *plan.stages[:-1])])
 
         def pods(component: dict[str, Any], ir: Any = ir, chunks: Any = chunks) -> int:
             if "executorLabel" in component:
@@ -157,15 +158,15 @@ def test_quota_counts_what_runs_at_a_time() -> None:
     asked = read_config(settings={"search.initial": 40, "baselines": ["sgd", "adam"]})
     how = profile(**{"fan_out": "job", "parallelism": 16, "workers.resources.gpu": 1})
     quota = make_plan(asked, how, compiled=COMPILED).quota
-    # 16 of generation 0 and the 2 baselines beside it; 2 steps; their 2 drivers. In the pods of the
-    # workflow, which are not those of Jobs, there is a container of Argo's too.
-    assert (quota.pods, quota.gpus) == (16 + 2 + 2 + 2, 18)
-    assert float(quota.cpu_requests) == pytest.approx(18 * 1 + 2 * 0.25 + 2 * 0.1 + 4 * 0.1)
-    assert quota.memory_limits == (18 * 2 + 2 * 4) * 2**30 + (2 + 4) * 512 * 2**20
+    # 16 of generation 0; a step and its driver. In the pods of the workflow, which are not those of
+    # Jobs, there is a container of Argo's too.
+    assert (quota.pods, quota.gpus) == (16 + 1 + 1, 16)
+    assert float(quota.cpu_requests) == pytest.approx(16 * 1 + 0.25 + 0.1 + 2 * 0.1)
+    assert quota.memory_limits == (16 * 2 + 4) * 2**30 + (1 + 2) * 512 * 2**20
     loop = make_plan(asked, how.model_copy(update={"fan_out": "loop"}), compiled=COMPILED).quota
-    assert loop.pods == quota.pods + 18
+    assert loop.pods == quota.pods + 16
     # For each task its driver, Argo's container in that, and Argo's container beside ours.
-    assert float(loop.cpu_limits - quota.cpu_limits) == 3 * 18 * 0.5
+    assert float(loop.cpu_limits - quota.cpu_limits) == 3 * 16 * 0.5
 
 
 def test_argos_own_loop_counts_every_pod_against_the_parallelism() -> None:
@@ -183,11 +184,11 @@ def test_argos_own_loop_counts_every_pod_against_the_parallelism() -> None:
     )
     loop = make_plan(asked, how.model_copy(update={"fan_out": "loop"}), "argo", COMPILED).quota
     assert (loop.pods, loop.gpus) == (16, 16)
-    # All pods train; or two of them are steps, which may take more memory.
+    # All pods train; or one of them is a step, which may take more memory.
     assert float(loop.cpu_limits) == 16 * 2 + 16 * 0.5
-    assert loop.memory_limits == (14 * 2 + 2 * 8) * 2**30 + 16 * 512 * 2**20
+    assert loop.memory_limits == (15 * 2 + 8) * 2**30 + 16 * 512 * 2**20
     job = make_plan(asked, how.model_copy(update={"fan_out": "job"}), "argo", COMPILED).quota
-    assert (job.pods, job.gpus) == (16 + 2 + 2, 18)
+    assert (job.pods, job.gpus) == (16 + 1, 16)
     few = make_plan(
         asked, how.model_copy(update={"fan_out": "loop", "parallelism": 1}), "argo", COMPILED
     ).quota
@@ -198,7 +199,7 @@ def test_argo_keeps_less_of_each_task() -> None:
     asked = config(initial=3_000, generations=1)
     plan = make_plan(asked, profile(fan_out="loop"), "argo", compiled="x" * 20_000)
     assert (plan.ir_bytes, problems(plan)) == (20_000, ())
-    assert plan.stages[1].workflow_pods == 3_000 + 2
+    assert plan.stages[0].workflow_pods == 3_000 + 2
     kfp = make_plan(asked, profile(fan_out="loop"), compiled=COMPILED)
     assert problems(kfp) != ()
     # The list of a loop is no argument of any process.

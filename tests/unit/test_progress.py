@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny_run import baselines, finish, generation, start, tiny_config
+from tiny_run import finals, finish, generation, start, tiny_config
 
+from evoptim import steps
 from evoptim.errors import InputError
 from evoptim.steps.reading import planned_evaluations
 from evoptim.store import open_store
@@ -24,24 +25,26 @@ def follow(store: Path, config: object = None) -> Progress:
 def test_it_follows_a_run_from_before_its_start_to_its_end(tmp_path: Path) -> None:
     progress = follow(tmp_path)
     first = progress.update()
-    assert (first.done, first.planned, first.stage, first.best) == (0, 11, None, None)
+    assert (first.done, first.planned, first.stage, first.best) == (0, 12, None, None)
     start(tmp_path)
-    baselines(tmp_path)
-    second = progress.update()
-    assert (second.done, second.stage, second.best) == (2, "baselines", None)
     generation(tmp_path, 0)
-    third = progress.update()
-    assert (third.done, third.stage) == (7, "generation 0")
+    second = progress.update()
+    assert (second.done, second.stage) == (5, "generation 0")
     generation(tmp_path, 1)
+    third = progress.update()
+    assert (third.done, third.stage) == (9, "generation 1")
+    finals(tmp_path)
     last = progress.update()
-    assert (last.done, last.stage, last.unread) == (11, "generation 1", 0)
+    assert (last.done, last.planned, last.stage, last.unread) == (12, 12, "finals", 0)
+    # What the finals measure is no fitness of the search.
+    assert last.best == third.best
     assert last == follow(tmp_path).update()
 
 
 def test_the_best_and_the_failed_are_those_of_the_archive(finished: Path) -> None:
     archive = results("tiny", str(finished))
     found = follow(finished).update()
-    entries = [*archive.entries, *archive.baselines]
+    entries = [*archive.entries, *archive.finals]
     assert found.best == max(each.fitness or 0.0 for each in archive.entries)
     assert found.failed == sum(each.fitness is None for each in entries)
 
@@ -53,26 +56,24 @@ def test_a_large_run_is_counted_without_reading_what_is_selected(
     monkeypatch.setattr(module, "_READ", 1)
     progress = follow(finished)
     first = progress.update()
-    # Nine of two generations and one of two baselines.
-    assert (first.done, first.unread) == (11, 10)
+    # Nine of two generations and two of three in the finals.
+    assert (first.done, first.unread) == (12, 11)
     assert first.best == whole.best
     second = progress.update()
-    assert (second.done, second.unread) == (11, 9)
+    assert (second.done, second.unread) == (12, 10)
 
 
 def test_a_run_that_ended_early_is_whole(tmp_path: Path, image_cache: None) -> None:
-    config = start(tmp_path, search__generations=3, baselines=["sgd"])
-    baselines(tmp_path)
+    config = start(tmp_path, search__generations=3, seed=0, baselines=["sgd"])
     for number in (0, 1):
         generation(tmp_path, number)
     progress = follow(tmp_path, config)
-    assert (progress.update().done, progress.update().planned) == (1 + 5 + 4, 1 + 5 + 3 * 4)
-    # Its end is the report's: without patience it would go on.
-    folder = tmp_path / "runs/tiny/report"
-    folder.mkdir()
-    for name in ("index.html", "summary.json", "archive.json"):
-        (folder / name).touch()
-    assert (progress.update().done, progress.update().planned) == (10, 10)
+    assert (progress.update().done, progress.update().planned) == (5 + 4, 5 + 3 * 4 + 2)
+    # Its end is in its finals: without patience it would go on.
+    steps.propose_finals(str(tmp_path), "tiny", 3, patience=1)
+    assert (progress.update().done, progress.update().planned) == (9, 11)
+    steps.evaluate_finals(str(tmp_path), "tiny", 0, 3)
+    assert (progress.update().done, progress.update().planned) == (11, 11)
     assert follow(tmp_path, config).update() == progress.update()
 
 

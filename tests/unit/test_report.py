@@ -22,7 +22,17 @@ from evoptim.report import ReportInputs, page, render
 from evoptim.report.candidates import MAX_ROWS
 from evoptim.report.page import MAX_LATER
 
-SECTIONS = ("best", "generations", "lineage", "learning", "decays", "outcomes", "use")
+SECTIONS = (
+    "finals",
+    "best",
+    "generations",
+    "lineage",
+    "learning",
+    "decays",
+    "outcomes",
+    "ledger",
+    "use",
+)
 VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
 
 
@@ -70,8 +80,14 @@ def html(run):
     return render(run)
 
 
-def one_stage(config, *records):
-    """A run whose only stage holds these (candidate, evaluation) pairs."""
+def one_stage(config, *records, finals=()):
+    """A run whose only generation, and whose finals, hold these (candidate, evaluation) pairs."""
+    if finals:
+        search = one_stage(config, *records)
+        held = one_stage(config.model_copy(update={"protocol": config.finals_protocol()}), *finals)
+        return replace(
+            search, stages=search.stages + held.stages, drawn={**search.drawn, **held.drawn}
+        )
     found = tuple(c.model_copy(update={"index": i}) for i, (c, _) in enumerate(records))
     candidates = Candidates(protocol=config.protocol.content_id(), candidates=found)
     kept = {(e.subject, e.protocol): e for _, e in records if e is not None}
@@ -120,19 +136,26 @@ def test_figures_and_tables_can_be_read_without_seeing_them(html):
 
 def test_it_says_what_was_found_and_how_far_to_trust_it(run, html):
     words, summary = Page(html).words, run.summary
-    for result in (*summary.leaders, *summary.baselines):
+    for result in summary.finals.finalists:
         assert result.name in words
-        assert f"{100 * result.validation_accuracy:.1f}%" in words
-        assert f"{100 * result.test_accuracy:.1f}%" in words
+        for accuracy in (result.validation_accuracy, result.test_accuracy):
+            assert f" {100 * accuracy:.2f} " in words
+        for interval in (result.validation_interval, result.test_interval):
+            assert f" ± {100 * interval.half:.2f} " in words
+        assert f"{result.rate:g}" in words
+    for comparison in summary.finals.comparisons:
+        assert f"{100 * comparison.difference.mean:+.2f}".replace("-", "−") in words
     assert summary.verdict.text in words
+    assert all(claim in words for claim in (*summary.verdict.can, *summary.verdict.cannot))
+    assert len(summary.verdict.cannot) >= 3
     assert all(caveat in words for caveat in summary.caveats)
     assert all(one.remedy in words for one in summary.outcomes)
-    assert summary.leaders[0].formula in words
+    assert summary.champion.formula in words
     assert summary.config in words
 
 
 def test_formulas_are_typeset(run, html):
-    assert len(Page(html).tags("math")) >= 2 * len(run.summary.leaders)
+    assert len(Page(html).tags("math")) >= 2 * len(run.best)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -165,9 +188,12 @@ def test_text_from_a_run_is_escaped():
         }
     )
     strange = baseline_candidate(attack)
-    inputs = one_stage(
-        config, (good, record), (bad, errored), (strange, evaluation(attack, own, 0.8))
+    final = config.finals_protocol().content_id()
+    finals = (
+        (good.model_copy(update={"role": "finalist"}), evaluation(good.id, final, 0.9)),
+        (strange, evaluation(attack, final, 0.8)),
     )
+    inputs = one_stage(config, (good, record), (bad, errored), finals=finals)
     page = Page(html := render(replace(inputs, run=attack, command=attack)))
     assert "<script" not in html
     assert "<img" not in html
@@ -191,22 +217,29 @@ def test_an_initial_protocol_of_its_own_is_pointed_out():
         (sample_run(sample_config(generations=0)), "24 random optimizers: 24 candidate"),
         (sample_run(sample_config(generations=1)), "1 generation of"),
         (sample_run(sample_config(generations=0, initial_protocol=True)), "not comparable"),
+        (sample_run(finals=False), "The finals are not held yet"),
         (sample_run(baselines=False), "No baseline was trained"),
-        (sample_run(sample_config(seeds=(0, 1, 2))), "mean of 3 seeds"),
+        (sample_run(sample_config(finals=(7,))), "one seed: no interval and no test exist"),
+        (sample_run(sample_config(finals=(7, 8, 9))), "mean of 3 seeds"),
         (ReportInputs("r", sample_config(), ()), "No candidate was evaluated"),
     ],
-    ids=["all-failed", "no-generation", "one", "initial-only", "no-baseline", "seeds", "empty"],
+    ids=[
+        *("all-failed", "no-generation", "one", "initial-only", "unfinished", "no-baseline"),
+        *("one-seed", "seeds", "empty"),
+    ],
 )
 def test_runs_at_the_edge_have_a_report(inputs, text):
     page = Page(render(inputs))
     assert text in page.words
-    assert tuple(a["id"] for a in page.tags("section")) == SECTIONS
+    wanted = SECTIONS if inputs.summary.finals else SECTIONS[1:]
+    assert tuple(a["id"] for a in page.tags("section")) == wanted
 
 
 def test_a_failing_baseline_says_why():
     config = sample_config()
-    failed = evaluation("adam", config.protocol.content_id(), None, outcome=Outcome.DIVERGED)
-    page = Page(render(one_stage(config, (baseline_candidate("adam"), failed))))
+    final = config.finals_protocol().content_id()
+    failed = evaluation("adam", final, None, outcome=Outcome.DIVERGED)
+    page = Page(render(one_stage(config, finals=((baseline_candidate("adam"), failed),))))
     assert f"diverged: {Outcome.DIVERGED.cause}" in page.words
 
 
@@ -227,6 +260,7 @@ def test_curves_with_leaps_and_zeros_are_drawn_without_nan():
     training = Training(
         seed=0,
         curve=curve,
+        steps=100,
         stopped="non-finite",
         best_epoch=3,
         test_loss=None,
@@ -238,7 +272,6 @@ def test_curves_with_leaps_and_zeros_are_drawn_without_nan():
     html = render(one_stage(config, (candidate, record)))
     page = Page(html)
     assert all("nan" not in attrs.get("d", "").lower() for attrs in page.tags("path"))
-    assert "not compared" in page.words or "No baseline" in page.words
 
 
 def test_a_very_long_formula_stays_in_its_own_box():
@@ -281,7 +314,7 @@ def test_ten_thousand_candidates_stay_below_four_megabytes():
 def test_of_a_long_line_of_descent_the_ends_are_shown_and_the_rest_is_counted(monkeypatch):
     monkeypatch.setattr(page, "MAX_ANCESTORS", 2)
     config = sample_config(initial=4, generations=26, particles=1, children=1)
-    inputs = sample_run(config, seed=1)
+    inputs = sample_run(config, seed=3)
     line = champion_lineage(inputs.archive, inputs.populations)
     assert [step.kind for step in line[:3]] == ["origin", "ancestor", "champion"]
     assert len(line) > 3 + MAX_LATER
@@ -290,4 +323,7 @@ def test_of_a_long_line_of_descent_the_ends_are_shown_and_the_rest_is_counted(mo
     kinds = re.findall('<li class="(.*?)">', section)
     assert kinds == ["origin", "champion", *["later"] * MAX_LATER]
     left_out = len(line) - len(kinds)
-    assert f"{left_out} steps between the first and those near Evolved 1" in section
+    assert (
+        f"{left_out} steps between the first and those near {inputs.summary.champion.name}"
+        in section
+    )

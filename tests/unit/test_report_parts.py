@@ -9,7 +9,20 @@ from evoptim.operators import BINARY, UNARY
 from evoptim.report.formula import mathml
 from evoptim.report.palette import PALETTE, css_variables
 from evoptim.report.parentheses import tidy
-from evoptim.report.wording import count, duration, interval, percent, plural, points, rate
+from evoptim.report.wording import (
+    count,
+    duration,
+    effect,
+    ends,
+    p_value,
+    percent,
+    place,
+    plural,
+    plus_minus,
+    points,
+    precise,
+    rate,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +100,14 @@ def test_a_minus_that_negates_is_no_infix():
 
 def test_numbers_are_written_in_one_way():
     assert percent(0.9432) == "94.3%"
-    assert percent(None) == rate(None) == points(None) == interval(None) == "–"
-    assert interval(Interval(low=0.9, high=0.955)) == "90.0\u202f–\u202f95.5"
+    assert percent(None) == rate(None) == points(None) == precise(None) == "–"
+    assert ends(None) == place(None) == effect(None) == p_value(None) == "–"
+    assert plus_minus(None) == ""
+    assert plus_minus(Interval(low=0.9, high=0.955)) == "±\u202f2.75"
+    assert ends(Interval(low=-0.0012, high=0.025)) == "−0.12 to +2.50"
+    assert (place((1, 4)), place((3, 3))) == ("1\u202f–\u202f4", "3")
+    assert [p_value(p) for p in (0.0004, 0.0123, 0.2, 1.0)] == ["< 0.001", "0.012", "0.20", "1.00"]
+    assert (precise(0.94316), effect(-1.25)) == ("94.32", "−1.2")
     assert (points(0.0075), points(-0.0075)) == ("+0.75", "−0.75")
     assert (rate(0.01), rate(1e-05)) == ("0.01", "1e-05")
     assert count(1234567) == "1\u202f234\u202f567"

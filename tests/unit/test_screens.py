@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from sample_run import evaluation, genome_candidate, sample_config, stage_of
-from tiny_run import baselines, deterministic, generation, start, tiny_config
+from tiny_run import deterministic, finals, generation, start, tiny_config
 
 from evoptim import preset
-from evoptim.analysis import screening, summarise
-from evoptim.config import Screens, TrialSpec
+from evoptim.analysis import ScreenSpent, account, summarise
+from evoptim.config import Hopeless, Screens, TrialSpec
 from evoptim.errors import InputError
 from evoptim.records import Candidates, Cost, Evaluation, Outcome
 from evoptim.report import ReportInputs, render
@@ -36,9 +36,9 @@ def screened(tmp_path_factory: pytest.TempPathFactory, image_cache: None) -> Pat
     """A store with one evaluated run, ``screened``, in which some candidates were refused."""
     store = tmp_path_factory.mktemp("screened")
     start(store, "screened", screens__trial=SOME)
-    baselines(store, "screened")
     for number in (0, 1):
         generation(store, number, "screened")
+    finals(store, "screened")
     return store
 
 
@@ -60,16 +60,16 @@ def test_refused_candidates_are_not_trained_and_the_others_are_as_ever(
             assert each.deterministic() == other.deterministic()
 
 
-def test_baselines_are_not_screened(screened: Path) -> None:
-    found = evaluations(screened, "screened", "baselines")
-    assert [each.cost.screening for each in found] == [0.0, 0.0]
+def test_nobody_is_screened_in_the_finals(screened: Path) -> None:
+    found = evaluations(screened, "screened", "finals")
+    assert [each.cost.screening for each in found] == [0.0, 0.0, 0.0]
     assert all(each.outcome is not Outcome.REFUSED for each in found)
 
 
 def test_a_refusal_is_the_runs_own_and_what_is_shared_knows_no_screen(screened: Path) -> None:
     trained = {
         each.subject
-        for stage in ("generations/000", "generations/001", "baselines")
+        for stage in ("generations/000", "generations/001", "finals")
         for each in evaluations(screened, "screened", stage)
         if each.outcome is not Outcome.REFUSED
     }
@@ -124,9 +124,9 @@ def test_screens_are_no_part_of_how_fitness_is_measured() -> None:
 @pytest.mark.parametrize(
     ("name", "screens"),
     [
-        ("quickstart", Screens(trial=TrialSpec())),
+        ("quickstart", Screens(trial=TrialSpec(), duplicates=True, hopeless=Hopeless())),
         # The paper had no such screen.
-        ("paper", Screens(trial=None)),
+        ("paper", Screens(trial=None, duplicates=False)),
         ("paper-init", Screens(trial=None)),
         ("paper-evolution", Screens(trial=None)),
     ],
@@ -162,29 +162,33 @@ def screened_run(*outcomes: Outcome) -> ReportInputs:
     return ReportInputs("r", config, (stage,))
 
 
+def trial_of(run: ReportInputs) -> ScreenSpent:
+    return next(each for each in account(run.config, run.stages).screens if each.name == "trial")
+
+
 def test_what_a_screen_saved_is_estimated_from_the_failures_that_trained() -> None:
     run = screened_run(Outcome.REFUSED, Outcome.REFUSED, Outcome.DIVERGED, Outcome.TRAINED)
-    found = screening(run.stages)
-    assert (found.refused, found.seconds, found.failure_seconds) == (2, 2.0, 2.0)
-    # Two failures that were not trained, 2 s each, less 0.5 s for each of the four.
-    assert found.saved_seconds == 2.0
-    assert summarise("r", run.config, run.stages).cost.core_seconds == 4.0 + 2.0
+    found = trial_of(run)
+    # Half a second for each of the four.
+    assert (found.turned_away, found.seconds) == (2, 2.0)
+    # The one failure that was trained took 2 s and seven probes of 48 steps.
+    assert (found.saved_seconds, found.saved_steps) == (2 * 2.0, 2 * 7 * 48)
+    assert summarise("r", run.config, run.stages).ledger.core_seconds == 4.0 + 2.0
 
 
 def test_where_nothing_failed_in_training_there_is_no_estimate() -> None:
-    found = screening(screened_run(Outcome.REFUSED, Outcome.TRAINED).stages)
-    assert found.refused == 1
+    found = trial_of(screened_run(Outcome.REFUSED, Outcome.TRAINED))
+    assert found.turned_away == 1
     assert found.saved_seconds is None
 
 
 def test_the_report_says_what_the_screen_did() -> None:
     html = render(screened_run(Outcome.REFUSED, Outcome.DIVERGED, Outcome.TRAINED))
-    assert "refused 1 candidate before training" in html
-    assert "saved 0.5" in html
+    assert "candidates refused before training" in html
     assert "switch it off with --set screens.trial=null." in html
     assert "the trial reached 12%" not in html
     without = ReportInputs("r", sample_config(generations=0), ())
-    assert "a screen, refused" not in render(without)
+    assert "refused before training" not in render(without)
 
 
 def test_a_record_of_a_time_before_screens_can_be_read(finished: Path) -> None:

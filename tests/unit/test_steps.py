@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from tiny_run import (
-    baselines,
     deterministic,
+    finals,
     finish,
     generation,
     objects,
@@ -22,6 +22,7 @@ from tiny_run import (
 
 from evoptim import steps
 from evoptim.config import RunConfig
+from evoptim.errors import InputError
 from evoptim.evolution import propose_children
 from evoptim.records import Archive, Candidates, Evaluation, Population
 from evoptim.steps.reading import planned_evaluations
@@ -47,9 +48,9 @@ def read(store: Path, name: str, run: str = "tiny") -> bytes:
 STEPS: dict[str, Callable[[str], object]] = {
     "initialise": lambda url: steps.initialise(url, "tiny", tiny_config().model_dump_json()),
     "propose": lambda url: steps.propose(url, "tiny", 1, 3),
-    "propose-baselines": lambda url: steps.propose_baselines(url, "tiny", 3),
+    "propose-finals": lambda url: steps.propose_finals(url, "tiny", 3),
     "evaluate": lambda url: steps.evaluate(url, "tiny", 0, 0, 3),
-    "evaluate-baselines": lambda url: steps.evaluate_baselines(url, "tiny", 0, 3),
+    "evaluate-finals": lambda url: steps.evaluate_finals(url, "tiny", 0, 3),
     "select": lambda url: steps.select(url, "tiny", 0),
     "report": lambda url: steps.report(url, "tiny"),
     "summary": lambda url: steps.summary(url, "tiny"),
@@ -72,7 +73,7 @@ def test_a_step_says_the_same_the_second_time(step: str, finished: Path) -> None
 
 def test_a_run_evaluates_exactly_what_was_planned(finished: Path) -> None:
     found = [name for name in objects(finished) if "/evaluations/" in name and "runs/" in name]
-    assert len(found) == planned_evaluations(tiny_config()) == 5 + 4 + 2
+    assert len(found) == planned_evaluations(tiny_config()) == 5 + 4 + 3
 
 
 def test_the_order_and_size_of_chunks_change_nothing_but_measured_costs(
@@ -81,7 +82,7 @@ def test_the_order_and_size_of_chunks_change_nothing_but_measured_costs(
     start(tmp_path)
     for number in (0, 1):
         generation(tmp_path, number, size=1, order=lambda chunks: chunks[::-1])
-    baselines(tmp_path, size=1, order=lambda chunks: chunks[::-1])
+    finals(tmp_path, size=1, order=lambda chunks: chunks[::-1])
     steps.report(str(tmp_path), "tiny")
     assert deterministic(tmp_path) == deterministic(finished)
     assert read(tmp_path, "report/archive.json") == read(finished, "report/archive.json")
@@ -91,7 +92,7 @@ def test_chunks_deal_out_every_candidate_once(finished: Path) -> None:
     assert steps.propose(str(finished), "tiny", 0, 3) == [0, 1]
     assert steps.propose(str(finished), "tiny", 0, 5) == [0]
     assert steps.propose(str(finished), "tiny", 0, 1) == [0, 1, 2, 3, 4]
-    assert steps.propose_baselines(str(finished), "tiny", 1) == [0, 1]
+    assert steps.propose_finals(str(finished), "tiny", 1) == [0, 1, 2]
 
 
 def test_a_chunk_evaluates_its_own_candidates_only(tmp_path: Path) -> None:
@@ -146,25 +147,87 @@ def test_an_evaluation_of_the_run_is_enough_without_a_shared_one(
     assert objects(store) == before
 
 
-def test_a_search_with_another_seed_reuses_the_baselines(
-    store: Path, without_training: None
-) -> None:
+def test_a_search_with_another_seed_reuses_the_baselines(store: Path) -> None:
     start(store, "again", seed=1)
-    baselines(store, "again")
-    assert read(store, "baselines/evaluations/00000.json", "again") == read(
-        store, "baselines/evaluations/00000.json"
+    finish(store, "again")
+    # To the byte: costs too are those of the one training that there was.
+    assert read(store, "finals/evaluations/00002.json", "again") == read(
+        store, "finals/evaluations/00002.json"
     )
 
 
-def test_another_protocol_reuses_nothing(store: Path) -> None:
-    start(store, "again", protocol__seeds=[1])
-    baselines(store, "again")
-    ours, theirs = (
-        Evaluation.model_validate_json(read(store, "baselines/evaluations/00000.json", run))
-        for run in ("tiny", "again")
-    )
-    assert ours.protocol != theirs.protocol
-    assert len(list((store / "evaluations" / "sgd").iterdir())) == 2
+def test_the_finals_are_of_the_best_and_every_baseline(finished: Path) -> None:
+    archive = Archive.model_validate_json(read(finished, "report/archive.json"))
+    proposed = Candidates.model_validate_json(read(finished, "finals/candidates.json"))
+    roles = [(each.role, each.id) for each in proposed.candidates]
+    best = archive.entries[0].candidate
+    assert roles == [("finalist", best.id), ("baseline", "sgd"), ("baseline", "adam")]
+    # It is the candidate that it was, but for its place.
+    again = proposed.candidates[0].model_copy(update={"role": best.role, "index": best.index})
+    assert again == best
+    assert proposed.protocol == tiny_config_of(finished).finals_protocol().content_id()
+
+
+def tiny_config_of(store: Path, run: str = "tiny") -> RunConfig:
+    return RunConfig.model_validate_json(read(store, "config.json", run))
+
+
+def test_fewer_finalists_than_wanted_are_no_error(tmp_path: Path) -> None:
+    start(tmp_path, search__generations=0, search__initial=2, finals__candidates=9)
+    finish(tmp_path, generations=0)
+    archive = Archive.model_validate_json(read(tmp_path, "report/archive.json"))
+    scored = sum(each.fitness is not None for each in archive.entries)
+    assert len(archive.finals) == scored + 2 < 9 + 2
+
+
+def test_test_images_are_measured_in_the_finals_alone(finished: Path) -> None:
+    for path in sorted((finished / "runs/tiny").glob("**/evaluations/*.json")):
+        record = Evaluation.model_validate_json(path.read_bytes())
+        measured = [each.test_accuracy is not None for each in record.trainings]
+        last = path.parent.parent.name == "finals"
+        assert measured == [last] * len(measured)
+        assert (record.test_accuracy is not None) == (last and record.fitness is not None)
+
+
+def test_the_search_never_looks_at_test_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evoptim.training import full
+
+    looked: list[int] = []
+    original = full.measure
+
+    def measure(network: Any, images: Any, *rest: Any) -> Any:
+        looked.append(len(images))
+        return original(network, images, *rest)
+
+    monkeypatch.setattr(full, "measure", measure)
+    config = start(tmp_path)
+    for number in (0, 1):
+        generation(tmp_path, number)
+    assert set(looked) == {config.protocol.task.validation}
+    looked.clear()
+    finals(tmp_path)
+    # One finalist and two baselines, once each, at the end of its only training.
+    assert looked.count(config.protocol.task.test or 0) == 3
+
+
+def test_finals_follow_the_last_generation(tmp_path: Path) -> None:
+    start(tmp_path)
+    generation(tmp_path, 0)
+    with pytest.raises(InputError, match="generation 1 is not selected yet"):
+        steps.propose_finals(str(tmp_path), "tiny", 3)
+    assert not (tmp_path / "runs/tiny/finals").exists()
+
+
+def test_a_search_by_the_finals_seeds_is_not_taken_for_finals(store: Path) -> None:
+    start(store, "again", protocol__seeds=[101], finals__seeds=[102])
+    generation(store, 0, "again")
+    records = [
+        Evaluation.model_validate_json(path.read_bytes())
+        for path in (store / "runs/again").glob("**/evaluations/*.json")
+    ]
+    assert {each.test_accuracy for each in records} == {None}
 
 
 def test_files_of_others_in_a_stage_do_no_harm(store: Path) -> None:
@@ -188,7 +251,10 @@ def test_the_archive_holds_every_candidate_and_baseline(finished: Path) -> None:
         ).candidates
     ]
     assert sorted(entry.candidate.id for entry in archive.entries) == sorted(proposed)
-    assert {entry.candidate.id for entry in archive.baselines} == {"sgd", "adam"}
+    assert {entry.candidate.id for entry in archive.finals} == {
+        *("sgd", "adam"),
+        archive.entries[0].candidate.id,
+    }
 
 
 def test_the_summary_has_finite_numbers_by_plain_names(finished: Path) -> None:
@@ -232,10 +298,11 @@ def test_the_first_generation_has_a_protocol_of_its_own(
     assert config.initial_protocol is not None
     ids = [
         Candidates.model_validate_json(read(store, f"{stage}/candidates.json")).protocol
-        for stage in ("generations/000", "generations/001", "generations/002", "baselines")
+        for stage in ("generations/000", "generations/001", "generations/002", "finals")
     ]
     later = config.protocol.content_id()
-    assert ids == [config.initial_protocol.content_id(), later, later, later]
+    last = config.finals_protocol().content_id()
+    assert ids == [config.initial_protocol.content_id(), later, later, last]
 
 
 def test_particles_are_scored_again_once_where_the_protocol_changes(
@@ -253,7 +320,7 @@ def test_particles_are_scored_again_once_where_the_protocol_changes(
     ]
     assert roles == [["initial"] * 5, ["particle"] * 2 + ["child"] * 2, ["child"] * 2]
     found = [name for name in objects(store) if "/evaluations/" in name and "runs/" in name]
-    assert len(found) == planned_evaluations(config) == 5 + 4 + 2 + 2
+    assert len(found) == planned_evaluations(config) == 5 + 4 + 2 + 3
 
 
 def test_no_genome_is_proposed_twice_in_a_run(two_protocols: tuple[Path, RunConfig]) -> None:

@@ -74,5 +74,5 @@ def test_missing_chunks_are_those_that_lack_an_evaluation(
         (store / f"runs/tiny/generations/000/evaluations/{index:05d}.json").unlink()
     missing = steps.missing_chunks(str(store), "tiny", Stage.generation(0), size)
     assert missing == steps.Missing(chunks, math.ceil(5 / size), len(gone))
-    baselines = steps.missing_chunks(str(store), "tiny", Stage.baselines(), size)
-    assert baselines.chunks == ()
+    finals = steps.missing_chunks(str(store), "tiny", Stage.finals(), size)
+    assert finals.chunks == ()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from image_files import classes, folder
-from tiny_run import baselines, generation, objects, start, tiny_config
+from tiny_run import finals, generation, objects, start, tiny_config
 
 from evoptim import steps
 from evoptim.config import RunConfig, TaskSpec
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.usefixtures("image_cache")
 Step = Callable[[str, str], object]
 STEPS: dict[str, Step] = {
     "propose": lambda url, run: steps.propose(url, run, 0, 3),
-    "propose-baselines": lambda url, run: steps.propose_baselines(url, run, 3),
+    "propose-finals": lambda url, run: steps.propose_finals(url, run, 3),
     "evaluate": lambda url, run: steps.evaluate(url, run, 0, 0, 3),
-    "evaluate-baselines": lambda url, run: steps.evaluate_baselines(url, run, 0, 3),
+    "evaluate-finals": lambda url, run: steps.evaluate_finals(url, run, 0, 3),
     "select": lambda url, run: steps.select(url, run, 0),
     "report": steps.report,
 }
@@ -52,7 +52,7 @@ def test_a_name_that_no_run_can_have_is_refused(step: str, run: str, tmp_path: P
 
 def test_evaluating_before_proposing_is_refused(tmp_path: Path) -> None:
     start(tmp_path)
-    for step, stage in (("evaluate", "generations/000"), ("evaluate-baselines", "baselines")):
+    for step, stage in (("evaluate", "generations/000"), ("evaluate-finals", "finals")):
         assert refusal(lambda step=step: STEPS[step](str(tmp_path), "tiny")) == (
             f"{stage} of the run 'tiny' has no candidates yet: run its propose step first"
         )
@@ -84,19 +84,21 @@ def test_a_report_of_an_unfinished_run_is_refused_since_it_could_not_be_changed(
     tmp_path: Path,
 ) -> None:
     start(tmp_path)
-    generation(tmp_path, 0)
-    for _ in range(2):
+    for number in (0, 1):
+        generation(tmp_path, number)
         line = refusal(lambda: steps.report(str(tmp_path), "tiny"))
-        assert line.startswith("the run 'tiny' is unfinished: 1 of 2 generations are selected")
+        told = f"unfinished: {number + 1} of 2 generations are selected, the finals not begun"
+        assert line.startswith(f"the run 'tiny' is {told}")
         assert not (tmp_path / "runs/tiny/report").exists()
-        baselines(tmp_path)
+    finals(tmp_path)
+    steps.report(str(tmp_path), "tiny")
 
 
-def test_a_report_waits_for_every_baseline(store: Path) -> None:
+def test_a_report_waits_for_every_finalist(store: Path) -> None:
     shutil.rmtree(store / "runs/tiny/report")
-    (store / "runs/tiny/baselines/evaluations/00001.json").unlink()
+    (store / "runs/tiny/finals/evaluations/00001.json").unlink()
     line = refusal(lambda: steps.report(str(store), "tiny"), InfrastructureError)
-    assert line.startswith("1 of 2 evaluations are missing (1)")
+    assert line.startswith("1 of 3 evaluations are missing (1)")
 
 
 def test_a_summary_before_the_report_is_refused(tmp_path: Path) -> None:
@@ -137,18 +139,18 @@ def test_a_number_of_workers_that_is_none_is_refused(
 
 
 BROKEN: dict[str, Step] = {
-    "config.json": STEPS["propose-baselines"],
+    "config.json": STEPS["propose-finals"],
     "generations/000/candidates.json": STEPS["propose"],
     "generations/000/evaluations/00001.json": STEPS["select"],
     "generations/000/population.json": lambda url, run: steps.propose(url, run, 1, 3),
-    "baselines/candidates.json": STEPS["evaluate-baselines"],
-    "baselines/evaluations/00000.json": STEPS["report"],
+    "finals/candidates.json": STEPS["evaluate-finals"],
+    "finals/evaluations/00000.json": STEPS["report"],
     "report/summary.json": steps.summary,
 }
 MADE_OF_IT = {
     "generations/000/evaluations/00001.json": "generations/000/population.json",
     "generations/000/population.json": "generations/001/candidates.json",
-    "baselines/evaluations/00000.json": "report/index.html",
+    "finals/evaluations/00000.json": "report/index.html",
 }
 
 
@@ -173,17 +175,19 @@ def test_a_broken_shared_evaluation_is_refused_by_name(store: Path) -> None:
     (path,) = (store / "evaluations/adam").iterdir()
     path.write_bytes(path.read_bytes()[:100])
     start(store, "again")
-    steps.propose_baselines(str(store), "again", 2)
-    line = refusal(lambda: steps.evaluate_baselines(str(store), "again", 0, 2))
+    for number in (0, 1):
+        generation(store, number, "again")
+    steps.propose_finals(str(store), "again", 3)
+    line = refusal(lambda: steps.evaluate_finals(str(store), "again", 0, 3))
     assert f"evaluations/adam/{path.name} is not: " in line
 
 
 def test_an_evaluation_of_something_else_is_refused(store: Path) -> None:
     shutil.rmtree(store / "runs/tiny/report")
-    folder = store / "runs/tiny/baselines/evaluations"
-    shutil.copy(folder / "00000.json", folder / "00001.json")
+    folder = store / "runs/tiny/finals/evaluations"
+    shutil.copy(folder / "00001.json", folder / "00002.json")
     line = refusal(lambda: steps.report(str(store), "tiny"))
-    assert "evaluation 1 of generation 0 must be of adam, got sgd" in line
+    assert "evaluation 2 of the finals must be of adam, got sgd" in line
 
 
 @pytest.mark.parametrize(
@@ -285,8 +289,8 @@ def test_images_that_changed_during_a_run_are_refused(tmp_path: Path) -> None:
     store = tmp_path / "store"
     text = imagefolder(str(tmp_path / "images")).model_dump_json()
     steps.initialise(str(store), "tiny", text)
-    steps.propose_baselines(str(store), "tiny", 2)
+    steps.propose(str(store), "tiny", 0, 2)
     folder(tmp_path / "images", {"cat/000.png": classes(10)["dog/009.png"]})
-    line = refusal(lambda: steps.evaluate_baselines(str(store), "tiny", 0, 2))
+    line = refusal(lambda: steps.evaluate(str(store), "tiny", 0, 0, 2))
     assert "are not those that the run began with" in line
     assert not list(store.rglob("evaluations"))

@@ -66,12 +66,12 @@ def files(folder: Path) -> list[str]:
 def compute(url: str) -> None:
     """What the pods do."""
     steps.initialise(url, RUN, tiny_config().model_dump_json())
-    for chunk in steps.propose_baselines(url, RUN, 5):
-        steps.evaluate_baselines(url, RUN, chunk, 5)
     for number in range(2):
         for chunk in steps.propose(url, RUN, number, 5):
             steps.evaluate(url, RUN, number, chunk, 5)
         steps.select(url, RUN, number)
+    for chunk in steps.propose_finals(url, RUN, 5):
+        steps.evaluate_finals(url, RUN, chunk, 5)
     steps.report(url, RUN)
 
 

@@ -99,6 +99,16 @@ def test_images_are_resized_on_request(tmp_path: Path) -> None:
     assert split.train.images.shape[1:] == (3, 12, 12)
 
 
+def test_ten_thousand_classes_are_welcome(tmp_path: Path) -> None:
+    one = picture(1)
+    files = {
+        f"{part}/{number:04}/1.png": one for part in ("train", "test") for number in range(10_000)
+    }
+    split = load_task(own(archive(tmp_path / "many.zip", files), train=9_000, validation=1_000))
+    assert (len(split.classes), len(split.test)) == (10_000, 10_000)
+    assert split.test.labels.unique().tolist() == list(range(10_000))
+
+
 def test_rectangles_are_welcome(tmp_path: Path) -> None:
     files = {name: picture(1, size=(16, 9)) for name in classes(5)}
     assert load_task(own(folder(tmp_path / "some", files))).train.images.shape[1:] == (3, 9, 16)
@@ -189,6 +199,10 @@ REFUSED = {
     ),
     "too many": (lambda path: folder(path, GOOD), {"train": 99}, "99 training .* only 20 are th"),
     "one image": (lambda path: folder(path, {"a/1.png": picture()}), {}, "one class"),
+    "no labels": (
+        lambda path: folder(path, {"1.png": picture(), "2.png": picture()}), {},
+        "laid out as <class>/<image>.* but holds '1.png'",
+    ),
     "two images": (
         lambda path: folder(path, {"a/1.png": picture(), "b/1.png": picture()}), {},
         "1 training \\+ 1 validation \\+ 1 test images, but only 2",

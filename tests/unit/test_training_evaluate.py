@@ -15,10 +15,9 @@ import tiny_training as tiny
 import torch
 
 from evoptim.config import ScheduleSpec
-from evoptim.records import Epoch, Evaluation, Outcome
+from evoptim.records import Epoch, Evaluation, Outcome, best_epoch_of
 from evoptim.tasks import Dataset, Split
 from evoptim.training import evaluate
-from evoptim.training.full import best_epoch_of
 
 
 def run(optimizer: Any = tiny.sgd, split: Split | None = None, **changes: Any) -> Evaluation:
@@ -65,6 +64,29 @@ def test_each_seed_trains_once_and_fitness_is_the_mean() -> None:
         assert getattr(both, name) == pytest.approx(sum(bests) / 2, rel=1e-12)
     tests = [training.test_accuracy or 0.0 for training in both.trainings]
     assert both.test_accuracy == pytest.approx(sum(tests) / 2, rel=1e-12)
+
+
+def test_ten_thousand_classes_give_a_record() -> None:
+    def part(count: int, seed: int) -> Dataset:
+        few = tiny.stripes(count, seed)
+        return Dataset(few.images, few.labels * 2_500)
+
+    names = tuple(map(str, range(10_000)))
+    record = run(split=Split(names, part(40, 0), part(30, 1), part(20, 2)))
+    assert record.outcome is Outcome.TRAINED
+    assert record.fitness is not None
+
+
+def test_test_images_are_measured_only_where_the_protocol_says_so() -> None:
+    measured, unmeasured = run(test=True, seeds=(3, 5)), run(test=False, seeds=(3, 5))
+    assert measured.test_accuracy is not None
+    assert unmeasured.test_accuracy is None
+    for training in unmeasured.trainings:
+        assert (training.test_loss, training.test_accuracy) == (None, None)
+    # It changes nothing else.
+    assert [each.curve for each in unmeasured.trainings] == [e.curve for e in measured.trainings]
+    assert unmeasured.fitness == measured.fitness
+    assert unmeasured.protocol != measured.protocol
 
 
 class TestFailures:

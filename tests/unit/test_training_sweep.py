@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import pytest
 import tiny_training as tiny
 
+from evoptim.config import Sweep
 from evoptim.config.presets import paper_init_protocol
 from evoptim.records import Outcome, Probe
+from evoptim.training.epoch import Interruption
 from evoptim.training.fault import CandidateError
 from evoptim.training.meter import Meter
+from evoptim.training.probe import NextEpoch
 from evoptim.training.setting import prepare
 from evoptim.training.sweep import Swept, choose_rate, sweep
 
 PAPER = paper_init_protocol().sweep
 FIRST, SECOND = PAPER.rates
-Stopped = Literal["completed", "non-finite", "below-bar", "timed-out"]
 
 
-def swept(scores: Mapping[float, float], stopped: Stopped = "completed") -> Swept:
-    """A sweep of the paper in which each rate scores as told, by default 0.1."""
-    return choose_rate(
-        PAPER,
-        lambda rate: Probe(rate=rate, accuracies=(0.05, scores.get(rate, 0.1)), stopped=stopped),
-    )
+def swept(
+    scores: Mapping[float, float], then: Interruption | None = None, spec: Sweep = PAPER
+) -> Swept:
+    """A sweep in which each rate scores as told, by default 0.1; ``then`` it is interrupted."""
+
+    def start(rate: float) -> NextEpoch:
+        score = scores.get(rate, 0.1)
+        if then is None:
+            return lambda: score
+        return iter([score, then]).__next__
+
+    return choose_rate(spec, start)
 
 
 def tried(result: Swept) -> tuple[float, ...]:
@@ -65,13 +72,8 @@ class TestThresholds:
         assert swept({1e-5: 0.25, 1.0: 0.9}).rate == 1.0
 
     def test_later_groups_have_no_such_bar(self) -> None:
-        result = choose_rate(
-            PAPER.model_copy(update={"rates": ((1.0,), (2.0,), (3.0,))}),
-            lambda rate: Probe(
-                rate=rate, accuracies=({1.0: 0.3, 2.0: 0.1, 3.0: 0.8}[rate],), stopped="completed"
-            ),
-        )
-        assert result.rate == 3.0
+        spec = PAPER.model_copy(update={"rates": ((1.0,), (2.0,), (3.0,))})
+        assert swept({1.0: 0.3, 2.0: 0.1, 3.0: 0.8}, spec=spec).rate == 3.0
 
     def test_the_best_must_reach_the_minimum(self) -> None:
         assert swept({1e-2: 0.3, 1.0: 0.3999}).outcome is Outcome.UNTRAINABLE
@@ -91,12 +93,12 @@ class TestOutcomes:
         assert tried(result) == (10.0,)
 
     def test_an_error_ends_it_and_is_quoted(self) -> None:
-        def probe(rate: float) -> Probe:
+        def start(rate: float) -> NextEpoch:
             if rate == 1e-2:
                 raise CandidateError("ValueError: boom")
-            return Probe(rate=rate, accuracies=(0.5,), stopped="completed")
+            return lambda: 0.5
 
-        result = choose_rate(PAPER, probe)
+        result = choose_rate(PAPER, start)
         assert (result.outcome, result.message) == (Outcome.ERRORED, "ValueError: boom")
         assert tried(result) == (10.0,)
 

@@ -8,23 +8,16 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from evoptim.analysis import GenerationPoint, Result
+from evoptim.analysis import GenerationPoint
 from evoptim.report.palette import light
 from evoptim.report.svg import canvas, inline
 
 
-def fitness_figure(points: Sequence[GenerationPoint], best_baseline: Result | None) -> Markup:
+def fitness_figure(points: Sequence[GenerationPoint]) -> Markup:
     """Draw the generations that have a scored candidate; hollow under the initial protocol."""
     comparable = [p for p in points if p.comparable and p.median is not None]
     initial = [p for p in points if not p.comparable and p.median is not None]
     with canvas(300) as (figure, axes):
-        if best_baseline is not None and best_baseline.validation_accuracy is not None:
-            axes.axhline(
-                100 * best_baseline.validation_accuracy,
-                color=light("rose"),
-                linewidth=1.4,
-                dashes=(5, 2),
-            )
         _spread(axes, comparable, hollow=False)
         _spread(axes, initial, hollow=True)
         so_far = [(p.generation, p.best_so_far) for p in points if p.best_so_far is not None]

@@ -45,12 +45,12 @@ def generation_arguments(store: str, number: int, profile: ClusterProfile) -> li
     return found
 
 
-def baselines(store: str, profile: ClusterProfile) -> list[Object]:
-    """The steps that evaluate the baselines in a Job."""
+def finals(store: str, profile: ClusterProfile) -> list[Object]:
+    """The steps that hold the finals in a Job."""
     told = ("--profile-json", profile.canonical_json())
     return [
-        _step("propose-baselines", store, *_size()),
-        _step("evaluate-baselines-fanout", store, *_size(), *told),
+        _step("propose-finals", store, *_size()),
+        _step("evaluate-finals-fanout", store, *_size(), *told),
     ]
 
 
@@ -73,7 +73,7 @@ def rest(store: str, profile: ClusterProfile, config: RunConfig, first: int = 0)
     """All steps of a search from this generation on."""
     numbers = range(first, config.search.generations + 1)
     steps = [generation(store, number, profile) for number in numbers]
-    return [*steps, *baselines(store, profile), report(store)]
+    return [*steps, *finals(store, profile), report(store)]
 
 
 def whole(store: str, profile: ClusterProfile, config: RunConfig) -> list[Object]:
@@ -83,16 +83,17 @@ def whole(store: str, profile: ClusterProfile, config: RunConfig) -> list[Object
 
 def alone(store: str, config: RunConfig) -> list[Object]:
     """All steps of a search without a Job: every chunk is evaluated in the session's own pod."""
-    steps = [initialise(store, config), _step("propose-baselines", store, *_size())]
-    steps += [
-        _step("evaluate-baselines", store, "--chunk", str(chunk), *_size())
-        for chunk in _chunks(len(config.baselines))
-    ]
+    steps = [initialise(store, config)]
     search = config.search
     for number in range(search.generations + 1):
         size = search.initial if number == 0 else search.particles * search.children
         trained = [evaluate_here(store, number, chunk) for chunk in _chunks(size)]
         steps += [propose(store, number), *trained, select(store, number)]
+    steps.append(_step("propose-finals", store, *_size()))
+    steps += [
+        _step("evaluate-finals", store, "--chunk", str(chunk), *_size())
+        for chunk in _chunks(config.finals.candidates + len(config.baselines))
+    ]
     return [*steps, report(store)]
 
 

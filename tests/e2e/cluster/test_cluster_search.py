@@ -23,7 +23,7 @@ def test_a_search_leaves_the_archive_of_a_local_run(
     profile = namespace.profile()
     pod = namespace.start_session(RUN, *whole(store, profile, config_of()))
     log = namespace.finish(pod)
-    for stage in ("generations/000", "generations/001", "baselines"):
+    for stage in ("generations/000", "generations/001", "finals"):
         assert f"{stage}: created the Job" in log, log[-4000:]
     assert namespace.archive(store, RUN) == expected[0]
 
