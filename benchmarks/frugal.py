@@ -29,6 +29,7 @@ from scipy.stats import binomtest, t
 
 from evoptim import steps
 from evoptim.config import Hopeless, Protocol, Racing, RunConfig, Sweep, preset
+from evoptim.config.presets import quickstart_protocol
 from evoptim.evolution import bars, best_so_far
 from evoptim.records import Candidate, Evaluation, Outcome, Population, Probe
 from evoptim.steps.evaluate import make_evolved
@@ -44,12 +45,18 @@ from evoptim.training.sweep import Swept, choose_rate
 GENERATIONS = 4
 MARGINS = tuple(
     margins
-    for margins in product((0.1, 0.2, 0.3, 0.4, 0.5), (0.05, 0.1, 0.2, 0.3), (0.02, 0.05, 0.1))
+    for margins in product(
+        (0.02, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
+        (0.01, 0.02, 0.03, 0.05, 0.1, 0.15),
+        (0.01, 0.02, 0.03, 0.05),
+    )
     if margins[0] >= margins[1] >= margins[2]
 )
+AT_MOST = 0.5
+"""Share of the sweep's steps that a race may take."""
 HOPELESS = tuple(
-    Hopeless(margin=margin, quantile=quantile)
-    for quantile, margin in product((0.0, 0.5), (0.5, 0.6, 0.7, 0.8, 0.9))
+    Hopeless(margin=margin, quantile=quantile, grace=grace)
+    for quantile, grace, margin in product((0.0, 0.5), (0.0, 0.25, 0.5), (0.6, 0.7, 0.8, 0.9))
 )
 
 
@@ -165,15 +172,17 @@ def interval(count: int, of: int) -> str:
     return f"{count / of:.1%} ({low:.1%} to {high:.1%}) of {of}"
 
 
-def racing_report(judged: Sequence[Judged], protocol: Protocol) -> None:
-    """Margins on the candidates that choose, and what the default does to the others."""
-    sweep, default = protocol.sweep, Racing().margins
+def racing_report(judged: Sequence[Judged], protocol: Protocol, default: tuple[float, ...]) -> None:
+    """Margins on the candidates that choose, and what the preset's do to the others."""
+    sweep = protocol.sweep
     some = [each for each in judged if not each.measures]
     print(f"racing, margins by the {len(some)} candidates that choose:")
     print("    margins             steps   same rate")
     found = [(margins, *share_of_steps(some, sweep, margins)) for margins in {*MARGINS, default}]
-    for margins, took, same in sorted(found, key=lambda each: (-each[2], each[1]))[:12]:
-        mark = "  default" if margins == default else ""
+    found = [each for each in found if each[1] <= AT_MOST or each[0] == default]
+    best = sorted(found, key=lambda each: (-each[2], each[1]))
+    for margins, took, same in [*best[:8], *(each for each in best[8:] if each[0] == default)]:
+        mark = "  the preset's" if margins == default else ""
         print(f"    {margins!s:18} {took:6.1%}   {same:6.1%}{mark}")
     rest = [each for each in judged if each.measures]
     took, _ = share_of_steps(rest, sweep, default)
@@ -181,7 +190,8 @@ def racing_report(judged: Sequence[Judged], protocol: Protocol) -> None:
     differences = [difference(each, protocol, default) for each in trained]
     same = sum(each is None for each in differences)
     print(f"racing with {default}, the others:")
-    print(f"    steps of the sweep: {took:.1%} (of a whole evaluation: {_whole(rest, protocol)})")
+    whole = _whole(rest, protocol, default)
+    print(f"    steps of the sweep: {took:.1%} (of whole evaluations: {whole})")
     print(f"    same rate: {interval(same, len(trained))}")
     gains = [each or 0.0 for each in differences]
     half = t.ppf(0.975, len(gains) - 1) * stdev(gains) / math.sqrt(len(gains))
@@ -192,10 +202,10 @@ def racing_report(judged: Sequence[Judged], protocol: Protocol) -> None:
     )
 
 
-def _whole(some: Sequence[Judged], protocol: Protocol) -> str:
+def _whole(some: Sequence[Judged], protocol: Protocol, margins: tuple[float, ...]) -> str:
     left_out = sum(
         epochs(each.evaluation.probes)
-        - epochs(raced(protocol.sweep, each.evaluation.probes, Racing().margins).probes)
+        - epochs(raced(protocol.sweep, each.evaluation.probes, margins).probes)
         for each in some
     )
     whole = sum(each.evaluation.steps for each in some)
@@ -231,7 +241,7 @@ def hopeless_report(judged: Sequence[Judged], protocol: Protocol) -> None:
         ("the others", [each for each in children if each.measures]),
     ):
         print(f"hopeless trainings, {title} ({len(some)}):")
-        print("    quantile margin   stopped   false stops: of stopped, of all   training steps")
+        print("    quantile  grace margin   stopped   false stops   training steps saved")
         for spec in HOPELESS:
             _hopeless_line(spec, some, protocol)
 
@@ -249,8 +259,8 @@ def _hopeless_line(spec: Hopeless, some: Sequence[Judged], protocol: Protocol) -
             false += each.chosen
     mark = "  default" if spec == Hopeless() else ""
     print(
-        f"    {spec.quantile:8} {spec.margin:6}   {stopped:7}   {false:4}, "
-        f"{interval(false, len(some))}   {1 - spent / whole:6.1%} saved{mark}"
+        f"    {spec.quantile:8} {spec.grace:6} {spec.margin:6}   {stopped:7}   "
+        f"{false}: {interval(false, len(some))}   {1 - spent / whole:6.1%}{mark}"
     )
 
 
@@ -268,7 +278,9 @@ def main() -> None:
         url = str(arguments.store or folder)
         judged = list(islice(searched(url, arguments.data), arguments.candidates))
         protocol = full_config(arguments.data, 0).protocol
-        racing_report(judged, protocol)
+        racing = quickstart_protocol(protocol.task.name).sweep.racing
+        assert racing is not None
+        racing_report(judged, protocol, racing.margins)
         hopeless_report(judged, protocol)
 
 

@@ -299,7 +299,12 @@ class Measured:
 def real_records(store: Path) -> list[Evaluation]:
     """Evaluations of real optimizers under the protocol of ``quickstart``."""
     config = read_config(
-        settings={"screens.trial": None, "search.initial": 3, "search.particles": 1}
+        settings={
+            "screens.trial": None,
+            "screens.duplicates": False,
+            "search.initial": 3,
+            "search.particles": 1,
+        }
     )
     steps.initialise(str(store), "records", config.model_dump_json())
     steps.propose(str(store), "records", 0, 1)

@@ -163,6 +163,8 @@ class Cost(Value):
     """What an evaluation took. Measured, so the one part of a record that varies."""
 
     seconds: float
+    """Of the training and what goes with it: core-seconds on a CPU, so that a machine's load does
+    not count; wall-clock seconds on a GPU."""
     device: str
     screening: float = 0.0
     """Core-seconds that the run's screens took, apart from ``seconds``."""
@@ -231,6 +233,8 @@ class Score:
     versions: tuple[tuple[str, str], ...]
     """Packages and their versions."""
     seconds: float
+    """Of the training and what goes with it: core-seconds on a CPU, so that a machine's load does
+    not count; wall-clock seconds on a GPU."""
     device: str
     screening: float
 

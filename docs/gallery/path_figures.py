@@ -8,9 +8,10 @@ import torch
 from matplotlib.axes import Axes
 
 from evoptim.report.palette import light
+from evoptim.report.standalone import standalone
 from evoptim.report.svg import canvas
 from gallery.descent import BEALE, ROSENBROCK, Path2, Surface, best_path
-from gallery.drawing import legend, standalone
+from gallery.drawing import legend
 from gallery.facts import title
 from gallery.places import WIDE
 

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from evoptim.report.palette import light
+from evoptim.report.standalone import standalone
 from evoptim.report.svg import canvas
-from gallery.drawing import legend, standalone
+from gallery.drawing import legend
 from gallery.facts import range_words, rows, title
 from gallery.places import WIDE
 

@@ -14,9 +14,10 @@ from evoptim import zoo
 from evoptim.decay import Decay
 from evoptim.optim.progress import Horizon, factor_table
 from evoptim.report.palette import light
+from evoptim.report.standalone import standalone
 from evoptim.report.svg import canvas
 from evoptim.schedule import learning_rate_factors
-from gallery.drawing import legend, standalone
+from gallery.drawing import legend
 from gallery.entries import ENTRIES
 from gallery.facts import formula_of, title
 from gallery.places import WIDE

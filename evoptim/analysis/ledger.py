@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Literal
 
 from evoptim.analysis.flops import step_flops
-from evoptim.analysis.stage import Scored, StageResult
+from evoptim.analysis.stage import Scored, StageResult, evolved, finals
 from evoptim.config import Protocol, RunConfig, Value
 from evoptim.records import Outcome, Score
 
@@ -74,9 +74,11 @@ class Ledger(Value):
     """The whole account."""
 
     total: Spent
-    """Genomes and baselines."""
+    """The search and its finals."""
     genomes: Spent
-    baselines: Spent
+    """The candidates of the search."""
+    finals: Spent
+    """The best of them once more, and the baselines."""
     outcomes: tuple[OutcomeSpent, ...]
     """The genomes by outcome, those that occurred, in the order of the enumeration."""
     screens: tuple[ScreenSpent, ...]
@@ -151,17 +153,19 @@ def account(
         classes: how many classes they have; None if that is not known.
         reused: how many evaluations were found in the store; None if that is not known.
     """
-    everything = [one for stage in stages for one in stage]
+    stages = tuple(stages)
+    searched, repeated = evolved(stages), finals(stages)
     protocols = {
-        each.content_id(): each for each in (config.initial_protocol, config.protocol) if each
+        each.content_id(): each
+        for each in (config.initial_protocol, config.protocol, config.finals_protocol())
+        if each
     }
     per_step = _per_step(protocols, config, shape, classes)
-    genomes = _scores(one for one in everything if one.candidate.role != "baseline")
-    baselines = _scores(one for one in everything if one.candidate.role == "baseline")
+    genomes, last = _scores(searched), _scores(repeated)
     return Ledger(
-        total=_spent([*genomes, *baselines], per_step),
+        total=_spent([*genomes, *last], per_step),
         genomes=_spent(genomes, per_step),
-        baselines=_spent(baselines, per_step),
+        finals=_spent(last, per_step),
         outcomes=tuple(
             OutcomeSpent(outcome=outcome, spent=_spent(ended, per_step))
             for outcome in Outcome
@@ -170,17 +174,17 @@ def account(
         screens=tuple(
             each
             for each in (
-                _integrity(everything),
-                _duplicates(everything),
+                _integrity(searched),
+                _duplicates(searched),
                 _trial(genomes),
-                _racing([*genomes, *baselines], protocols),
+                _racing([*genomes, *last], protocols),
                 _hopeless(genomes, protocols),
             )
             if each.turned_away or each.seconds
         ),
-        duplicates=sum(one.candidate.same_as is not None for one in everything),
-        missing=sum(one.score is None for one in everything),
-        devices=tuple(sorted({each.device for each in (*genomes, *baselines)})),
+        duplicates=sum(one.candidate.same_as is not None for one in searched),
+        missing=sum(one.score is None for one in (*searched, *repeated)),
+        devices=tuple(sorted({each.device for each in (*genomes, *last)})),
         reused=reused,
     )
 
@@ -225,8 +229,8 @@ def _trained_share(score: Score) -> float:
     return score.training_steps / score.steps if score.steps else 0.0
 
 
-def _integrity(everything: Iterable[Scored]) -> ScreenSpent:
-    draws = [one.candidate.draws for one in everything if one.candidate.draws is not None]
+def _integrity(searched: Iterable[Scored]) -> ScreenSpent:
+    draws = [one.candidate.draws for one in searched if one.candidate.draws is not None]
     return ScreenSpent(
         name="integrity",
         turned_away=sum(draws) - len(draws),
@@ -236,9 +240,9 @@ def _integrity(everything: Iterable[Scored]) -> ScreenSpent:
     )
 
 
-def _duplicates(everything: Iterable[Scored]) -> ScreenSpent:
+def _duplicates(searched: Iterable[Scored]) -> ScreenSpent:
     """What their twins took is what they would have taken."""
-    shared = [one for one in everything if one.candidate.same_as is not None]
+    shared = [one for one in searched if one.candidate.same_as is not None]
     scores = [one.score for one in shared if one.score is not None]
     return ScreenSpent(
         name="duplicates",

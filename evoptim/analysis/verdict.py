@@ -102,22 +102,27 @@ class _Words:
         now = self.champion.validation_accuracy
         if shrinkage is None or before is None or now is None:
             return []
-        change = (
-            f"{100 * shrinkage:.2f} points of it were the luck of being picked"
+        flattered = (
+            f"flattered it by {100 * shrinkage:.2f} points"
             if shrinkage > 0
-            else "being picked for it did not flatter it"
+            else "did not flatter it"
         )
+        seeds = len(self.finals.seeds)
         return [
             f"The search measured {self.champion.name} at {before:.1%} of the validation images, "
-            f"the finals at {now:.1%}: {change}."
+            f"the finals at {now:.1%}: as far as {seeds} seed{'s' if seeds > 1 else ''} can tell, "
+            f"being picked for it {flattered}."
         ]
 
     def cannot(self) -> list[str]:
+        if len(self.finals.seeds) == 1:
+            alone = "Any order at all: how much of a difference is chance takes several seeds."
+            return [alone, *self._unknown(), self._scope()]
         return [
             *self._undecided(),
             *self._unknown(),
             *self._order(),
-            *self._test(),
+            self._test(),
             self._scope(),
         ]
 
@@ -128,7 +133,7 @@ class _Words:
         intervals = [e.difference.interval for e in found if e.difference and e.difference.interval]
         widest = max((each.half for each in intervals), default=None)
         noise = (
-            "all seeds differ alike, or there is one alone, which tells nothing of the noise"
+            "all seeds differ alike, which tells nothing of the noise"
             if widest is None
             else f"the noise hides differences of up to {100 * widest:.2f} points either way"
         )
@@ -153,15 +158,13 @@ class _Words:
             "validation accuracy is still a little flattered; its test accuracy is not."
         ]
 
-    def _test(self) -> list[str]:
+    def _test(self) -> str:
         seeds = len(self.finals.seeds)
-        if seeds == 1:
-            return ["How much of any difference is chance: that takes several seeds."]
-        return [
+        return (
             f"That a p-value is exact: those here are Student's, which takes the differences "
             f"between seeds for normally distributed. With {seeds} seeds a test that takes nothing "
             f"for granted cannot give a p below {least_p_value(seeds):.3g}."
-        ]
+        )
 
     def _scope(self) -> str:
         protocol = self.config.protocol

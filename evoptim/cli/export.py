@@ -50,14 +50,14 @@ def export(
     """Write OPTIMIZER as one readable source file that does not need evoptim.
 
     OPTIMIZER is a name of the zoo (opt7), a formula ('Nest ~ id(arcsinh(v hat))'), a JSON file, or
-    run:rank (quickstart-s0:1). The file has the formula and its origin in its docstring, the decay
-    functions and the schedule, and the options of torch.optim; with torch it computes what evoptim
-    computes, bit for bit on a CPU.
+    run:rank (quickstart-s0:best, or quickstart-s0:3 for Evolved 3). The file has the formula and
+    its origin in its docstring, the decay functions and the schedule, and the options of
+    torch.optim; with torch it computes what evoptim computes, bit for bit on a CPU.
 
     \b
     Examples:
       evoptim export opt7 --decay -o opt7.py
-      evoptim export quickstart-s0:1 --to optax --name best -o best.py
+      evoptim export quickstart-s0:best --to optax --name best -o best.py
       evoptim export 'None ~ id(arcsinh(v hat))' --name Calm | less
     """  # noqa: D301 (click reads the backspace)
     from evoptim.verbs import export as export_verb

@@ -7,7 +7,7 @@ import click
 from evoptim.cli.options import json_option, store_option
 from evoptim.cli.output import out, print_json, sparkline
 
-_WHICH = "a formula ('Nest ~ id(arcsinh(v hat))'), a JSON file, or run:rank (quickstart-s0:1)"
+_WHICH = "a formula ('Nest ~ id(arcsinh(v hat))'), a JSON file, or run:rank (quickstart-s0:best)"
 
 
 @click.command(

@@ -31,7 +31,7 @@ _EPILOG = """
 Start here:
   evoptim search                        minutes on two cores, a report at the end
   evoptim results --run quickstart-s0   the ranking, also while the search runs
-  evoptim show quickstart-s0:1          the best one: formula, state, decays
+  evoptim show quickstart-s0:best       the best one: formula, state, decays
 """
 
 

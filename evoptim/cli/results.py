@@ -30,8 +30,9 @@ def results(store: str, run: str, top: int, search: bool, as_json: bool) -> None
 
     Once there are finals it is these: the best of the search and the baselines under fresh seeds.
     Before them, and with --search, it is the ranking of the search. Validation accuracy ranks; the
-    test accuracy beside it takes no part. RUN:3 names Evolved 3, of rank 3 in the search, to
-    evoptim show and evoptim check. PLACE is a store, or a run in it: STORE/runs/NAME.
+    test accuracy beside it takes no part. To evoptim show, check and export RUN:best is the best
+    one, and RUN:3 is Evolved 3, of rank 3 in the search. PLACE is a store, or a run in it:
+    STORE/runs/NAME.
 
     \b
     Examples:

@@ -85,7 +85,7 @@ class Racing(Value):
     fails in a race if it fails in the paper's sweep (:mod:`evoptim.training.race`).
     """
 
-    margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.1, 0.1, 0.05)
+    margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.2, 0.1, 0.03)
     """How far behind the leader's training accuracy a rate may lie, in the best of its epochs so
     far: after the first epoch, the second, …; the last margin also holds for all later ones. They
     were chosen for four epochs (``python benchmarks/frugal.py``)."""
@@ -156,6 +156,9 @@ class Protocol(Value):
     augmentation: Literal["none", "crop-flip-cutout"] = "none"
     """``crop-flip-cutout``: reflect-pad by an eighth of the side (4 of 32 pixels), random crop,
     random horizontal flip, one square of a quarter of the side (8 of 32) set to 0."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """What convolutions are computed in. ``tf32`` (10 bits of mantissa, on GPUs that have it;
+    float32 elsewhere) and ``bfloat16`` are faster on a GPU; weights stay float32."""
     sweep: Sweep
     training: FullTraining
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
@@ -83,7 +84,8 @@ def read_config(
     named = given.pop("preset", None)
     if named is not None and not isinstance(named, str):
         raise InputError(f"configuration: preset: give a preset's name, got {named!r}")
-    settings = settings or {}
+    # One setting may change another, of which the caller's value must know nothing.
+    settings = copy.deepcopy(dict(settings or {}))
     asked = _told("name", given, settings)
     # Presets fit themselves to a task; what is no task's name is refused with everything else.
     task = next((name for name in get_args(TaskName) if name == asked), None)

@@ -32,6 +32,9 @@ class Hopeless(Value):
     default was chosen by ``python benchmarks/frugal.py``."""
     quantile: Fraction = 0.0
     """Whose accuracy that is: 0 the worst particle's, 0.5 the median, 1 the best one's."""
+    grace: Fraction = 0.25
+    """Share of the epochs that has to be over before a training may be stopped: in the first ones
+    the averages of batch normalisation have not settled, and validation says little."""
 
 
 class Screens(Value):

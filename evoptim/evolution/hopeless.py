@@ -23,13 +23,16 @@ def bars(spec: Hopeless, population: Population, epochs: int) -> tuple[float, ..
     """What a child's training has to reach by the end of each epoch but the last, or be stopped.
 
     ``margin`` times what the particle at ``quantile`` had reached, among those that have a fitness.
-    The best accuracy of a training that ended early counts on. Empty where no particle has a curve.
+    The best accuracy of a training that ended early counts on. Within the grace the bars are 0.
+    Empty where no particle has a curve.
     """
     curves = [each.curve for each in population.particles if each.fitness is not None]
     whole = [curve + curve[-1:] * (epochs - len(curve)) for curve in curves if curve]
     if not whole:
         return ()
     place = int(spec.quantile * (len(whole) - 1))
+    demanded = [spec.margin * sorted(at_epoch)[place] for at_epoch in zip(*whole, strict=True)]
     return tuple(
-        spec.margin * sorted(curve[epoch] for curve in whole)[place] for epoch in range(epochs - 1)
+        0.0 if epoch < spec.grace * epochs else bar
+        for epoch, bar in enumerate(demanded[: epochs - 1], start=1)
     )

@@ -129,6 +129,13 @@ class RuleOptimizer(Optimizer):
                 )
         super().__init__(params, defaults)
 
+    @property
+    def tensorwise(self) -> bool:
+        """Whether a step depends on which numbers make up a weight tensor: on its norm, say."""
+        return any(
+            self.formula.rule(Options(*_options(group))).reduced for group in self.param_groups
+        )
+
     def _prepare(self) -> None:
         self._state_names = self.formula.rule(Options()).state
         self._interpreters: dict[tuple[bool, bool, bool], Interpreter] = {}

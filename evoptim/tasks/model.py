@@ -83,8 +83,8 @@ class SameConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # torch's name for it
         """N x C x H x W to N x C' x ceil(H / stride) x ceil(W / stride)."""
-        height = _same_padding(input.shape[2], self.stride[0])
-        width = _same_padding(input.shape[3], self.stride[1])
+        height = same_padding(input.shape[2], self.stride[0])
+        width = same_padding(input.shape[3], self.stride[1])
         if height[0] == height[1] and width[0] == width[1]:
             symmetric = (height[0], width[0])
             return functional.conv2d(input, self.weight, self.bias, self.stride, symmetric)
@@ -92,7 +92,8 @@ class SameConv(nn.Conv2d):
         return functional.conv2d(padded, self.weight, self.bias, self.stride)
 
 
-def _same_padding(side: int, stride: int, kernel: int = 3) -> tuple[int, int]:
+def same_padding(side: int, stride: int, kernel: int = 3) -> tuple[int, int]:
+    """Pixels that TensorFlow's 'same' padding adds before and after a side."""
     outputs = -(-side // stride)
     total = max((outputs - 1) * stride + kernel - side, 0)
     return total // 2, total - total // 2
@@ -108,8 +109,13 @@ class Dropout(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """In training, zero each element with the probability and scale up the others."""
-        if not self.training or self.probability == 0.0:
-            return features
+        mask = self.mask(features) if self.training else None
+        return features if mask is None else features * mask
+
+    def mask(self, like: Tensor) -> Tensor | None:
+        """What the next features of that shape are multiplied by in training; None for 1."""
+        if self.probability == 0.0:
+            return None
         kept = 1.0 - self.probability
-        mask = torch.empty(features.shape).bernoulli_(kept, generator=self._generator)
-        return features * mask.div_(kept).to(features.device)
+        mask = torch.empty(like.shape).bernoulli_(kept, generator=self._generator)
+        return mask.div_(kept).to(like.device)

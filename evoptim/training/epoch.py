@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,15 +12,17 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.optimizer import Optimizer
 
-from evoptim.tasks import Dataset, Normalisation
-from evoptim.training.batches import Batch, one_pass
+from evoptim.training.batches import Batch
+from evoptim.training.capture import CapturedSteps, can_capture, cuda_graph
 from evoptim.training.fault import guarded
+from evoptim.training.inputs import Inputs
 from evoptim.training.meter import Meter
+from evoptim.training.network import TrainingNetwork
 
-# Looking at a loss waits for the GPU. A sum that was once not finite stays so, hence a later look
-# misses nothing.
+# Looking at a loss takes as long as some layers, and waits for a GPU.
 _LOOK_EVERY = 10
-_MEASURED_AT_ONCE = 500
+MEASURED_AT_ONCE = 250
+"""Images that :func:`measure` looks at together."""
 
 
 @dataclass(frozen=True)
@@ -54,41 +56,91 @@ def train_epoch(
         CandidateError: the optimizer raised.
     """
     network.train()
+    take_step = _steps(network, optimizer)
+    loss_sum, correct, images = 0.0, 0, 0
+    seen: list[Batch] = []
+    for step in range(steps):
+        if step % _LOOK_EVERY == 0 and meter.expired:
+            return "timed-out"
+        inputs, labels = next(batches)
+        seen.append((take_step(inputs, labels), labels))
+        meter.steps += 1
+        if len(seen) == _LOOK_EVERY or step == steps - 1:
+            chunk = _metrics(seen)
+            seen.clear()
+            if not math.isfinite(chunk.loss):
+                return "non-finite"
+            loss_sum += chunk.loss
+            correct += chunk.correct
+            images += chunk.images
+    meter.report()
+    return Metrics(loss_sum / images, correct / images)
+
+
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""From inputs and labels to the logits before the step that it takes."""
+
+
+def _steps(network: nn.Module, optimizer: Optimizer) -> Step:
+    """The cheapest way to take steps with this network and this optimizer."""
+    if not isinstance(network, TrainingNetwork):
+        return _by_autograd(network, optimizer)
+    if network.device.type == "cuda" and can_capture(optimizer):
+        if not isinstance(network.steps, CapturedSteps):
+            network.steps = CapturedSteps(network, optimizer, cuda_graph)
+        return network.steps
+
+    def step(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        logits = network.learn(inputs, labels)
+        guarded(optimizer.step)
+        return logits
+
+    return step
+
+
+def _by_autograd(network: nn.Module, optimizer: Optimizer) -> Step:
+    """For networks that do not compute their gradients by themselves."""
     # Module.zero_grad would walk the module tree again at every step.
     weights = list(network.parameters())
-    loss_sum, correct, images = torch.zeros((), dtype=torch.float64), torch.zeros(()), 0
-    for step in range(steps):
-        if step % _LOOK_EVERY == 0:
-            if not math.isfinite(loss_sum.item()):
-                return "non-finite"
-            if meter.expired:
-                return "timed-out"
-        inputs, labels = next(batches)
-        logits = network(inputs)
-        loss = functional.cross_entropy(logits, labels)
+
+    def step(inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = network(inputs)
         for weight in weights:
             weight.grad = None
-        loss.backward()  # type: ignore[no-untyped-call]
+        functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
         guarded(optimizer.step)
-        meter.steps += 1
-        images += len(labels)
-        # Double precision, so that the sum is finite whenever every loss is.
-        loss_sum = loss_sum + loss.detach().double() * len(labels)
-        correct = correct + (logits.detach().argmax(1) == labels).sum()
-    meter.report()
-    metrics = Metrics(loss_sum.item() / images, int(correct.item()) / images)
-    return metrics if math.isfinite(metrics.loss) else "non-finite"
+        return logits.detach()
+
+    return step
 
 
-def measure(network: nn.Module, data: Dataset, normalise: Normalisation) -> Metrics:
+@dataclass(frozen=True)
+class _Sums:
+    """Over some images."""
+
+    loss: float
+    correct: int
+    images: int
+
+
+def _metrics(seen: Sequence[Batch]) -> _Sums:
+    """Of logits and labels."""
+    logits = torch.cat([each for each, _ in seen])
+    labels = torch.cat([each for _, each in seen])
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    hits = (logits.argmax(1) == labels) & losses.isfinite()
+    # Double precision, so that the sum is finite whenever every loss is.
+    return _Sums(losses.double().sum().item(), int(hits.sum().item()), len(labels))
+
+
+def measure(network: nn.Module, data: Inputs) -> Metrics:
     """Loss and accuracy in evaluation mode; an image whose loss is not finite is not correct."""
     network.eval()
     loss_sum, correct = 0.0, 0
     with torch.inference_mode():
-        for images, labels in one_pass(data, _MEASURED_AT_ONCE):
-            logits = network(normalise(images))
-            losses = functional.cross_entropy(logits, labels, reduction="none")
-            hits = (logits.argmax(1) == labels) & losses.isfinite()
-            loss_sum += float(losses.double().sum())
-            correct += int(hits.sum())
+        for start in range(0, len(data), MEASURED_AT_ONCE):
+            images, labels = data.batch(start, MEASURED_AT_ONCE)
+            sums = _metrics([(network(images), labels)])
+            loss_sum += sums.loss
+            correct += sums.correct
     return Metrics(loss_sum / len(data), correct / len(data))

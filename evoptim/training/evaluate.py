@@ -59,7 +59,7 @@ def evaluate(
         MemoryError, OSError, InfrastructureError: the machine failed, not the candidate.
     """
     meter = Meter(protocol, progress)
-    with isolated():
+    with isolated(tf32=protocol.precision == "tf32"):
         torch.manual_seed(derived_seed(protocol.seeds[0], "optimizer"))
         setting = prepare(protocol, split, make_optimizer, device)
         swept = sweep(setting, meter)
@@ -78,7 +78,7 @@ def evaluate(
         steps=meter.steps,
         message=message,
         versions=versions(),
-        cost=Cost(seconds=meter.seconds, device=str(setting.device)),
+        cost=Cost(seconds=meter.cost(setting.device), device=str(setting.device)),
     )
 
 

@@ -23,6 +23,15 @@ _MACHINE = (
 )
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether memory, of the machine or of its GPU, was exhausted."""
+    return (
+        isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        or _NO_MEMORY in str(error)
+        or (isinstance(error, RuntimeError) and "out of memory" in str(error))
+    )
+
+
 class CandidateError(Exception):
     """An optimizer raised; the text is what, on one line."""
 
@@ -37,7 +46,7 @@ def guarded(call: Callable[[], Result]) -> Result:
     try:
         return call()
     except Exception as error:
-        if isinstance(error, _MACHINE) or _NO_MEMORY in str(error):
+        if isinstance(error, _MACHINE) or lacks_memory(error):
             raise
         raise CandidateError(_on_one_line(error)) from error
 

@@ -14,7 +14,6 @@ from torch import nn
 
 from evoptim.records import Epoch, Training, best_epoch_of
 from evoptim.training.epoch import Metrics, measure, train_epoch
-from evoptim.training.fault import guarded
 from evoptim.training.hopeless import hopeless_after
 from evoptim.training.meter import Meter
 from evoptim.training.setting import Setting
@@ -41,7 +40,7 @@ def train_fully(
     """
     spec = setting.protocol.training
     network = setting.network(seed)
-    optimizer = guarded(lambda: setting.make_optimizer(network.parameters(), rate, spec.schedule))
+    optimizer = setting.optimizer(network, rate, spec.schedule)
     batches = setting.batches(seed)
     began = meter.steps
     curve: list[Epoch] = []
@@ -53,7 +52,7 @@ def train_fully(
         if not isinstance(run, Metrics):
             stopped = run
             break
-        validation = measure(network, setting.split.validation, setting.normalise)
+        validation = measure(network, setting.validation)
         curve.append(_row(epoch * spec.steps_per_epoch, run, validation))
         if best_epoch_of(curve) == len(curve) - 1:
             best_epoch = len(curve) - 1
@@ -68,7 +67,7 @@ def train_fully(
     test = None
     if best_epoch is not None and setting.protocol.test and stopped != "hopeless":
         network.load_state_dict(best_weights)
-        test = measure(network, setting.split.test, setting.normalise)
+        test = measure(network, setting.test)
     return Training(
         seed=seed,
         curve=tuple(curve),

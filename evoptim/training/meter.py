@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import torch
+
 from evoptim.config import Protocol
 
 Progress = Callable[[int, int], None]
@@ -16,7 +18,7 @@ class Meter:
 
     def __init__(self, protocol: Protocol, progress: Progress | None) -> None:
         self.steps = 0
-        self._started = time.monotonic()
+        self._started, self._started_core = time.monotonic(), time.thread_time()
         self._limit = protocol.timeout_seconds
         self._progress = progress
         self._most = most_steps(protocol)
@@ -30,6 +32,13 @@ class Meter:
     def seconds(self) -> float:
         """Wall-clock time since the start."""
         return time.monotonic() - self._started
+
+    def cost(self, device: torch.device) -> float:
+        """Core-seconds of this thread on a CPU, whatever else the machine does; seconds on a GPU.
+
+        An evaluation computes in one thread, see :func:`evoptim.training.isolation.isolated`.
+        """
+        return time.thread_time() - self._started_core if device.type == "cpu" else self.seconds
 
     @property
     def expired(self) -> bool:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+
+import torch
 
 from evoptim.config import Protocol, TaskSpec
 from evoptim.errors import InfrastructureError
@@ -20,6 +23,7 @@ from evoptim.orphan import end_with_parent
 from evoptim.records import Cost, Evaluation, Outcome
 from evoptim.tasks import Split, load_task
 from evoptim.training.evaluate import evaluate, versions
+from evoptim.training.fault import lacks_memory
 from evoptim.training.hopeless import with_bars
 from evoptim.training.setting import Device, MakeOptimizer
 
@@ -65,6 +69,10 @@ def evaluate_many(
     With several workers, a script that calls this needs the usual
     ``if __name__ == "__main__":``, because every worker imports it.
 
+    Whoever runs out of memory beside others is set aside: its worker ends, and the job is done by
+    those that are left. Memory is the machine's matter, never an outcome: the record of a candidate
+    must not depend on where it was trained.
+
     Args:
         jobs: what to evaluate.
         workers: processes at a time, best as many as there are cores. One works in this process.
@@ -76,14 +84,15 @@ def evaluate_many(
 
     Raises:
         InputError: the images of a task cannot be used.
-        InfrastructureError: a worker died (out of memory, killed) or could not go on.
+        InfrastructureError: a worker died (killed, say) or could not go on; or an evaluation ran
+            out of memory with nothing beside it. Before that it is tried again with fewer at once.
     """
     if workers < 1:
         raise ValueError(f"at least one worker is needed, got {workers}")
     if workers == 1 or len(jobs) < 2:
         splits = _Splits()
         for index, job in enumerate(jobs):
-            yield index, _run(job, splits, device)
+            yield index, _alone(job, splits, device)
         return
     # Whatever is wrong with the images shows here, once; the workers find them decoded.
     for task in {job.protocol.task: None for job in jobs if job.known is None}:
@@ -101,6 +110,26 @@ class _Splits:
         if self._last is None or self._last[0] != task:
             self._last = (task, load_task(task))
         return self._last[1]
+
+
+def _alone(job: Job, splits: _Splits, device: Device) -> Evaluation:
+    try:
+        return _run(job, splits, device)
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        raise _no_memory(job.subject, _in_words(error)) from error
+
+
+def _no_memory(subject: str, message: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"the evaluation of {subject} ran out of memory with no other beside it: give it a machine "
+        f"or a GPU with more, or a smaller batch_size or base_width ({message})"
+    )
+
+
+def _in_words(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
 def _run(job: Job, splits: _Splits, device: Device) -> Evaluation:
@@ -142,6 +171,13 @@ def _refusal(job: Job, screened: Screened) -> Evaluation:
 
 
 @dataclass(frozen=True)
+class _NoMemory:
+    """What a worker answers that ran out of memory."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class _Worker:
     process: BaseProcess
     pipe: Connection
@@ -154,26 +190,47 @@ def _in_processes(
     try:
         for _ in range(count):
             workers.append(_start(device))
-        waiting = list(enumerate(jobs))[::-1]
-        busy: dict[Connection, int] = {}
+        waiting = deque(enumerate(jobs))
+        busy: dict[Connection, tuple[int, Job]] = {}
+        # Whose job had another beside it, be it for a moment.
+        crowded: set[Connection] = set()
         idle = [worker.pipe for worker in workers]
         while waiting or busy:
             while waiting and idle:
-                index, job = waiting.pop()
-                pipe = idle.pop()
-                busy[pipe] = index
-                _send(pipe, job)
+                busy[pipe := idle.pop()] = waiting.popleft()
+                _send(pipe, busy[pipe][1])
+            if len(busy) > 1:
+                crowded.update(busy)
             ready = set(wait(list(busy)))
             for pipe in [pipe for pipe in busy if pipe in ready]:
-                index = busy.pop(pipe)
-                yield index, _receive(pipe, jobs[index].subject)
-                idle.append(pipe)
+                index, job = busy.pop(pipe)
+                result = _receive(pipe, job.subject)
+                if isinstance(result, Evaluation):
+                    yield index, result
+                elif len(workers) == 1 and pipe not in crowded:
+                    raise _no_memory(job.subject, result.message)
+                else:
+                    waiting.append((index, job))
+                crowded.discard(pipe)
+                if isinstance(result, _NoMemory) and len(workers) > 1:
+                    _retire(pipe, workers)
+                else:
+                    idle.append(pipe)
     finally:
         for worker in workers:
             worker.pipe.close()
             worker.process.kill()
         for worker in workers:
             worker.process.join()
+
+
+def _retire(pipe: Connection, workers: list[_Worker]) -> None:
+    """End a worker, which frees all of its memory."""
+    (worker,) = (each for each in workers if each.pipe is pipe)
+    workers.remove(worker)
+    worker.pipe.close()
+    worker.process.kill()
+    worker.process.join()
 
 
 def _start(device: Device) -> _Worker:
@@ -191,7 +248,7 @@ def _send(pipe: Connection, job: Job) -> None:
         pipe.send(job)
 
 
-def _receive(pipe: Connection, subject: str) -> Evaluation:
+def _receive(pipe: Connection, subject: str) -> Evaluation | _NoMemory:
     try:
         result = pipe.recv()
     except (EOFError, ConnectionResetError) as error:
@@ -199,7 +256,7 @@ def _receive(pipe: Connection, subject: str) -> Evaluation:
             f"the worker that evaluated {subject} died, perhaps for lack of memory; run again, "
             "with fewer workers if it repeats"
         ) from error
-    if isinstance(result, Evaluation):
+    if isinstance(result, Evaluation | _NoMemory):
         return result
     raise InfrastructureError(f"the evaluation of {subject} could not go on: {result}")
 
@@ -216,7 +273,10 @@ def _serve(pipe: Connection, device: Device) -> None:
         except (EOFError, OSError):
             return
         try:
-            result: Evaluation | str = _run(job, splits, device)
+            result: Evaluation | _NoMemory | str = _run(job, splits, device)
         except Exception as error:
-            result = f"{type(error).__name__}: {error}"
+            words = _in_words(error)
+            result = _NoMemory(words) if lacks_memory(error) else words
+            # What torch keeps for later would be missing elsewhere.
+            torch.cuda.empty_cache()
         pipe.send(result)

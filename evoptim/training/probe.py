@@ -9,7 +9,6 @@ from typing import Literal
 from evoptim.config import Sweep
 from evoptim.records import Probe
 from evoptim.training.epoch import Interruption, Metrics, train_epoch
-from evoptim.training.fault import guarded
 from evoptim.training.meter import Meter
 from evoptim.training.setting import Setting
 
@@ -38,7 +37,7 @@ def start_probe(setting: Setting, meter: Meter, rate: float) -> NextEpoch:
     """A probe that keeps its network, its optimizer and its place in the images."""
     spec, seed = setting.protocol.sweep, setting.protocol.seeds[0]
     network = setting.network(seed)
-    optimizer = guarded(lambda: setting.make_optimizer(network.parameters(), rate, spec.schedule))
+    optimizer = setting.optimizer(network, rate, spec.schedule)
     batches = setting.batches(seed)
 
     def next_epoch() -> float | Interruption:

@@ -12,8 +12,13 @@ from torch.optim.optimizer import Optimizer
 
 from evoptim.config import Protocol, ScheduleSpec
 from evoptim.errors import InputError
-from evoptim.tasks import ConvNet, Normalisation, Split, crop_flip_cutout, normalisation
-from evoptim.training.batches import Batch, repeated_batches
+from evoptim.tasks import Split, crop_flip_cutout, normalisation
+from evoptim.training.batches import Batch, repeated_places
+from evoptim.training.epoch import MEASURED_AT_ONCE
+from evoptim.training.fault import guarded
+from evoptim.training.flat import is_elementwise
+from evoptim.training.inputs import Inputs
+from evoptim.training.network import TrainingNetwork
 from evoptim.training.seeds import generator
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -27,30 +32,45 @@ class Setting:
 
     protocol: Protocol
     split: Split
-    normalise: Normalisation
+    train: Inputs
+    validation: Inputs
+    test: Inputs
     make_optimizer: MakeOptimizer
     device: torch.device
 
-    def network(self, seed: int) -> ConvNet:
+    def network(self, seed: int) -> TrainingNetwork:
         """A fresh network; the same one for every call with this seed."""
-        model = self.protocol.model
-        network = ConvNet(
+        half = self.protocol.precision == "bfloat16"
+        return TrainingNetwork(
             self.split.channels,
             len(self.split.classes),
-            model.base_width,
-            model.dropout,
+            self.protocol.model,
             generator(seed, "network"),
+            self.device,
+            torch.bfloat16 if half else torch.float32,
         )
-        # Convolutions are faster so on a CPU (benchmarks/evaluation.py --steps).
-        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def optimizer(self, network: TrainingNetwork, rate: float, schedule: ScheduleSpec) -> Optimizer:
+        """The optimizer on trial, over one tensor of all weights where that is the same.
+
+        Raises:
+            CandidateError: it raised.
+        """
+        weights = list(network.parameters())
+        optimizer = guarded(lambda: self.make_optimizer(weights, rate, schedule))
+        if not is_elementwise(optimizer, weights):
+            return optimizer
+        return guarded(lambda: self.make_optimizer([network.flat.whole], rate, schedule))
 
     def batches(self, seed: int) -> Iterator[Batch]:
         """Training batches without end, normalised and augmented."""
         draws = generator(seed, "augmentation")
-        augmented = self.protocol.augmentation == "crop-flip-cutout"
-        for images, labels in repeated_batches(self.split.train, self.protocol.batch_size):
-            inputs = self.normalise(images)
-            yield (crop_flip_cutout(inputs, draws) if augmented else inputs), labels
+        size = self.protocol.batch_size
+        for start in repeated_places(len(self.train), size):
+            inputs, labels = self.train.batch(start, size)
+            if self.protocol.augmentation == "crop-flip-cutout":
+                inputs = crop_flip_cutout(inputs, draws)
+            yield inputs, labels
 
 
 def prepare(
@@ -65,8 +85,22 @@ def prepare(
     moved = Split(
         split.classes, split.train.to(where), split.validation.to(where), split.test.to(where)
     )
+    normalise = normalisation(protocol.normalisation, moved)
+    exact = protocol.precision != "bfloat16"
     return Setting(
-        protocol, moved, normalisation(protocol.normalisation, moved), make_optimizer, where
+        protocol,
+        moved,
+        Inputs(
+            moved.train,
+            normalise,
+            protocol.batch_size,
+            unfolded=exact and protocol.augmentation == "none",
+        ),
+        Inputs(moved.validation, normalise, MEASURED_AT_ONCE, unfolded=exact),
+        # Looked at once: not worth unfolding.
+        Inputs(moved.test, normalise, MEASURED_AT_ONCE, unfolded=False),
+        make_optimizer,
+        where,
     )
 
 

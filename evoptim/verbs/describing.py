@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from evoptim.errors import InputError
 from evoptim.genome import Genome, StateSlot
-from evoptim.verbs.ranking import entry
+from evoptim.verbs.ranking import entry, run_and_rank
 from evoptim.verbs.searching import DEFAULT_STORE
 
-_RUN_AND_RANK = re.compile(r"([a-z0-9][-a-z0-9]*):(\d{1,9})")
 _MAX_BYTES = 65_536
 
 
@@ -36,7 +34,7 @@ def show(optimizer: str | Genome, store: str = DEFAULT_STORE) -> Description:
 
     Args:
         optimizer: A genome, its text (``Nest ~ id(arcsinh(v hat))``), a JSON file, or
-            ``run:rank`` of a run in ``store``.
+            ``run:rank`` of a run in ``store``, whose best is ``run:best``.
         store: Where runs are.
 
     Raises:
@@ -61,9 +59,9 @@ def find_genome(text: str, store: str = DEFAULT_STORE) -> Genome:
     Raises:
         InputError: it names none.
     """
-    named = _RUN_AND_RANK.fullmatch(text)
+    named = run_and_rank(text)
     if named:
-        gene = entry(named[1], int(named[2]), store).candidate.gene
+        gene = entry(*named, store).candidate.gene
         if gene is None:
             raise InputError(f"{text} is no evolved optimizer")
         return Genome.from_json(gene)

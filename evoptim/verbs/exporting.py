@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from typing import TYPE_CHECKING
 
 from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.verbs.describing import find_genome
-from evoptim.verbs.ranking import entry
+from evoptim.verbs.ranking import entry, run_and_rank
 from evoptim.verbs.searching import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def export(
 
     Args:
         optimizer: A name of :mod:`evoptim.zoo`, a genome, its text, a JSON file, or ``run:rank``
-            of a run in ``store``.
+            of a run in ``store``, whose best is ``run:best``.
         to: ``torch`` or ``optax``.
         decay: Whether the decay functions of a zoo optimizer take part; None is False.
         name: What the class (torch) or function (optax) is called; None for a name of its own.
@@ -63,12 +62,12 @@ def _subject(optimizer: str | Genome, decay: bool | None, store: str) -> Subject
         )
     if isinstance(optimizer, Genome):
         return genome_subject(optimizer)
-    ranked = re.fullmatch(r"([^:\s]+):(\d{1,9})", optimizer)
-    if ranked:
-        genome = find_genome(optimizer, store)
-        rank = int(ranked[2])
-        rate = entry(ranked[1], rank, store).rate
-        return genome_subject(genome, f"rank {rank} of the run {ranked[1]}", rate)
+    named = run_and_rank(optimizer)
+    if named:
+        run, rank = named
+        place = "the best" if rank == "best" else f"rank {rank}"
+        rate = entry(run, rank, store).rate
+        return genome_subject(find_genome(optimizer, store), f"{place} of the run {run}", rate)
     if " ~ " not in optimizer and not optimizer.endswith(".json"):
         close = difflib.get_close_matches(optimizer.lower(), zoo.names(), n=1)
         meant = f"did you mean {close[0]!r}? " if close else ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from evoptim.analysis import Ledger, Summary, build_archive
+import re
+from typing import Literal
+
+from evoptim.analysis import Ledger, Summary, build_archive, champion
 from evoptim.errors import InputError
 from evoptim.records import Archive, ArchiveEntry
 from evoptim.steps.reading import OnRead, read_config, read_stages
@@ -43,16 +46,34 @@ def ledger(run: str, store: str = DEFAULT_STORE) -> Ledger | None:
         return None
 
 
-def entry(run: str, rank: int, store: str = DEFAULT_STORE) -> ArchiveEntry:
-    """The evolved optimizer of ``rank`` (1 is the best) in a run.
+Rank = int | Literal["best"]
+"""Of an evolved optimizer: its rank in the search, or the best one by the finals."""
+
+_NAMED = re.compile(r"([a-z0-9][-a-z0-9]*):(\d{1,9}|best)")
+
+
+def run_and_rank(text: str) -> tuple[str, Rank] | None:
+    """What ``first:3`` or ``first:best`` names; None if it is nothing of that kind."""
+    named = _NAMED.fullmatch(text)
+    if named is None:
+        return None
+    return named[1], "best" if named[2] == "best" else int(named[2])
+
+
+def entry(run: str, rank: Rank, store: str = DEFAULT_STORE) -> ArchiveEntry:
+    """An evolved optimizer of a run, as its finals measured it if it was in them.
 
     Raises:
         InputError: there is no such run or rank.
     """
     archive = results(run, store)
+    best = champion(archive)
+    if rank == "best" and best is None:
+        raise InputError(f"the run {run!r} has no best optimizer: none has a fitness")
     for each in archive.entries:
-        if each.rank == rank:
-            return each
+        if each is best if rank == "best" else each.rank == rank:
+            finals = (e for e in archive.finals if e.candidate.id == each.candidate.id)
+            return next(finals, each)
     raise InputError(
         f"the run {run!r} has ranks 1 to {len(archive.entries)}, got {rank}: "
         "see them with evoptim results"

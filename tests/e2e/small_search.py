@@ -37,6 +37,7 @@ SETTINGS = (
     f"finals.candidates={FINALISTS}",
     "finals.seeds=[101]",
     "screens.trial=null",
+    "screens.duplicates=false",
     "protocol.task.train=200",
     "protocol.task.validation=100",
     "protocol.task.test=100",

@@ -31,6 +31,7 @@ def test_wheel_in_a_clean_environment_runs_a_search_from_another_folder(tmp_path
     small = [
         # So small a search may have no candidate that the trial lets through.
         "screens.trial=null",
+        "screens.duplicates=false",
         "search.initial=3",
         "search.particles=1",
         "search.children=1",

@@ -25,6 +25,7 @@ PAPER_SWEEP = {
     "give_up_epoch": 3,
     "give_up_accuracy": 0.25,
     "minimum_accuracy": 0.40,
+    "racing": None,
 }
 PAPER_TASK = {
     "name": "cifar10",
@@ -42,6 +43,7 @@ PAPER_INIT = {
     "batch_size": 128,
     "normalisation": "unit",
     "augmentation": "none",
+    "precision": "float32",
     "sweep": PAPER_SWEEP
     | {"schedule": {"total_steps": 8_000, "warmup_steps": 800, "hold_steps": 0}},
     "training": {
@@ -61,6 +63,7 @@ PAPER_EVOLUTION = {
     "batch_size": 128,
     "normalisation": "standard",
     "augmentation": "crop-flip-cutout",
+    "precision": "float32",
     "sweep": PAPER_SWEEP
     | {"schedule": {"total_steps": 16_000, "warmup_steps": 800, "hold_steps": 0}},
     "training": {
@@ -265,6 +268,7 @@ def test_every_part_of_a_protocol_takes_part_in_its_content_id(path: str) -> Non
         "training": paper_evolution_protocol().training,
         "seeds": (1,),
         "test": True,
+        "precision": "tf32",
         "timeout_seconds": 60.0,
     }
     protocol = paper_init_protocol()
@@ -303,3 +307,8 @@ def test_a_generation_may_not_hold_more_than_a_store_can_number() -> None:
 def test_strings_are_not_taken_for_numbers() -> None:
     with pytest.raises(ValidationError, match="valid integer"):
         SearchSpec.model_validate({"initial": "3", "particles": 1, "children": 1, "generations": 1})
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValidationError, match="float32"):
+        Protocol.model_validate({**paper_init_protocol().model_dump(), "precision": "float16"})

@@ -74,6 +74,12 @@ def test_a_named_protocol_can_be_changed_by_settings() -> None:
     assert config.protocol == paper_init_protocol().model_copy(update={"batch_size": 64})
 
 
+def test_a_value_that_another_setting_changes_is_the_callers_own() -> None:
+    task = {"name": "digits", "train": 100}
+    config = read_config(settings={"protocol.task": task, "protocol.task.train": 50})
+    assert (config.protocol.task.train, task["train"]) == (50, 100)
+
+
 def test_an_initial_protocol_can_be_added_and_left_out() -> None:
     assert read_config("initial_protocol: quickstart").initial_protocol == quickstart_protocol()
     assert read_config("preset: paper\ninitial_protocol: null").initial_protocol is None

@@ -68,19 +68,33 @@ def population(*curves: Sequence[float] | None) -> Population:
 class TestBars:
     def test_the_worst_particle_sets_them_epoch_by_epoch(self) -> None:
         curves = population((0.2, 0.8, 0.9), (0.4, 0.6, 0.7))
-        assert bars(Hopeless(margin=0.5), curves, 3) == (0.1, 0.3)
+        assert bars(Hopeless(margin=0.5, grace=0.0), curves, 3) == (0.1, 0.3)
 
     @pytest.mark.parametrize(("quantile", "bar"), [(0.0, 0.1), (0.5, 0.2), (0.9, 0.2), (1.0, 0.9)])
     def test_or_the_one_at_the_quantile(self, quantile: float, bar: float) -> None:
         curves = population((0.9, 0.9), (0.1, 0.9), (0.2, 0.9))
-        assert bars(Hopeless(margin=1.0, quantile=quantile), curves, 2) == (bar,)
+        assert bars(Hopeless(margin=1.0, quantile=quantile, grace=0.0), curves, 2) == (bar,)
 
     def test_particles_that_failed_set_none(self) -> None:
-        assert bars(Hopeless(margin=1.0), population(None, (0.3, 0.4), ()), 2) == (0.3,)
+        assert bars(Hopeless(margin=1.0, grace=0.0), population(None, (0.3, 0.4), ()), 2) == (0.3,)
         assert bars(Hopeless(), population(None, None), 2) == ()
 
     def test_the_best_of_a_training_that_ended_early_counts_on(self) -> None:
-        assert bars(Hopeless(margin=1.0), population((0.3, 0.4)), 5) == (0.3, 0.4, 0.4, 0.4)
+        assert bars(Hopeless(margin=1.0, grace=0.0), population((0.3, 0.4)), 5) == (
+            0.3,
+            0.4,
+            0.4,
+            0.4,
+        )
+
+    @pytest.mark.parametrize(
+        ("grace", "expected"), [(0.0, (0.3,) * 3), (0.5, (0.0, 0.3, 0.3)), (1.0, (0.0,) * 3)]
+    )
+    def test_within_the_grace_nothing_is_demanded(
+        self, grace: float, expected: tuple[float, ...]
+    ) -> None:
+        curves = population((0.3, 0.3, 0.3, 0.3))
+        assert bars(Hopeless(margin=1.0, grace=grace), curves, 4) == expected
 
     def test_the_curve_is_that_of_the_first_seed_and_never_falls(self) -> None:
         record = evaluate(
@@ -131,7 +145,7 @@ def test_who_is_trained_and_who_was_get_the_same_record(
 
 
 # Whoever is worse than the best particle after the first of two epochs.
-HARSH = {"margin": 1.0, "quantile": 1.0}
+HARSH = {"margin": 1.0, "quantile": 1.0, "grace": 0.0}
 
 
 def records(store: Path, run: str, number: int = 1) -> list[Evaluation]:
@@ -267,7 +281,7 @@ def test_the_quickstart_races_and_stops_and_the_paper_does_neither() -> None:
                 assert protocol.sweep.racing is None
 
 
-@pytest.mark.parametrize("field", ["margin", "quantile"])
+@pytest.mark.parametrize("field", ["margin", "quantile", "grace"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "0.5"])
 def test_impossible_values_are_refused(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field):

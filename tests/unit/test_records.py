@@ -86,6 +86,6 @@ def test_a_record_cannot_be_changed() -> None:
         evaluation("x", "p", 0.9).fitness = 1.0
 
 
-def test_a_candidate_is_one_of_four_kinds() -> None:
-    with pytest.raises(ValidationError, match="'initial', 'particle', 'child' or 'baseline'"):
+def test_a_candidate_is_one_of_five_kinds() -> None:
+    with pytest.raises(ValidationError, match="'child', 'finalist' or 'baseline'"):
         genome_candidate("None ~ id(arcsinh(g))", role="parent")

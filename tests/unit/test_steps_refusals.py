@@ -139,7 +139,7 @@ def test_a_number_of_workers_that_is_none_is_refused(
 
 
 BROKEN: dict[str, Step] = {
-    "config.json": STEPS["propose-finals"],
+    "config.json": STEPS["evaluate"],
     "generations/000/candidates.json": STEPS["propose"],
     "generations/000/evaluations/00001.json": STEPS["select"],
     "generations/000/population.json": lambda url, run: steps.propose(url, run, 1, 3),

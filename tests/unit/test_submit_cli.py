@@ -93,12 +93,12 @@ def test_a_run_from_its_submission_to_its_results_on_s3(
     ]
     again = evoptim("submit", *given)
     assert again.stdout.startswith("At work already: the run tiny as evoptim-tiny-0-")
-    assert "0 of 11 evaluations" in evoptim("status", "--run", RUN).stdout
+    assert "0 of 12 evaluations" in evoptim("status", "--run", RUN).stdout
     cluster.end_workflow("Running")
     compute(url)
     watched = evoptim("watch", "--run", RUN, "--seconds", "0.1")
     assert watched.exit_code == 0, watched.output
-    assert "11 of 11 evaluations, generation 1, best" in watched.stdout
+    assert "12 of 12 evaluations, finals, best" in watched.stdout
     assert f"next       evoptim results --run tiny --store {url}" in watched.stdout
     ranked = evoptim("results", "--run", RUN, "--store", url, "--json")
     assert len(json.loads(ranked.stdout)["entries"]) == 9
@@ -132,7 +132,7 @@ def test_status_prints_what_is_known(cluster: FakeCluster, tmp_path: Path) -> No
     assert found.exit_code == 0, found.output
     assert found.stdout.splitlines() == [
         "run        tiny",
-        "progress   0 of 11 evaluations",
+        "progress   0 of 12 evaluations",
         "engine     argo: failed (child failed)",
         f"sent       2026-01-01T00:00:00+00:00 as {submission.name}, evoptim",
         "failed at  select: Error (exit code 1)",
@@ -180,7 +180,7 @@ def test_status_of_an_engine_that_is_away_prints_the_progress_and_ends_with_1(
     cluster.down = True
     found = evoptim("status", "--run", RUN, "--store", str(store))
     assert found.exit_code == 1
-    assert "progress   0 of 11 evaluations" in found.stdout
+    assert "progress   0 of 12 evaluations" in found.stdout
     assert "engine     argo: not asked" in found.stdout
     assert "run the same command again when it is back" in found.stderr
 

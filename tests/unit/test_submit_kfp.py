@@ -219,7 +219,7 @@ def test_watching_ends_when_the_report_is_there(kfp: FakeKfp, tmp_path: Path) ->
     last = watch(RUN, str(tmp_path), work, seconds=0.01)
     assert (seen[0].finished, seen[0].progress.done) == (False, 0)
     assert last.finished
-    assert last.progress.done == last.progress.planned == 11
+    assert last.progress.done == last.progress.planned == 12
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_status_shows_the_progress_of_a_run_whose_engine_is_away(
     kfp.faults.extend(["503"] * 100)
     found = status(RUN, str(tmp_path))
     assert isinstance(found.problem, InfrastructureError)
-    assert (found.engine, found.progress.planned) == (None, 11)
+    assert (found.engine, found.progress.planned) == (None, 12)
 
 
 def test_cancelling_terminates_the_run_and_waits_for_its_end(kfp: FakeKfp, tmp_path: Path) -> None:

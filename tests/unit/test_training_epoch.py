@@ -11,20 +11,27 @@ from torch import nn
 from torch.nn import functional
 
 from evoptim.tasks import Dataset
-from evoptim.training.batches import repeated_batches
+from evoptim.training.batches import repeated_places
 from evoptim.training.epoch import Metrics, measure, train_epoch
 from evoptim.training.fault import CandidateError
+from evoptim.training.inputs import Inputs
 from evoptim.training.meter import Meter, most_steps
 
 
 def test_passes_repeat_without_shuffling_and_end_short() -> None:
     """The paper's 45,000 images in batches of 128: 351 whole ones and one of 72."""
     images = torch.zeros(45_000, 1, 1, 1, dtype=torch.uint8)
-    batches = repeated_batches(Dataset(images, torch.arange(45_000)), 128)
-    one_pass = [labels for _, labels in islice(batches, 352)]
-    assert [len(labels) for labels in one_pass] == [128] * 351 + [72]
-    assert torch.equal(torch.cat(one_pass), torch.arange(45_000))
-    assert torch.equal(next(batches)[1], torch.arange(128))
+    data = inputs_of(images, torch.arange(45_000))
+    starts = islice(repeated_places(45_000, 128), 353)
+    seen = [data.batch(start, 128)[1] for start in starts]
+    assert [len(labels) for labels in seen] == [128] * 351 + [72, 128]
+    assert torch.equal(torch.cat(seen[:-1]), torch.arange(45_000))
+    assert torch.equal(seen[-1], torch.arange(128))
+
+
+def inputs_of(images: torch.Tensor, labels: torch.Tensor) -> Inputs:
+    """Pixels as they are, as float32."""
+    return Inputs(Dataset(images, labels), lambda pixels: pixels.float(), 128, unfolded=False)  # type: ignore[arg-type]
 
 
 class Linear(nn.Module):
@@ -126,8 +133,8 @@ class TestMeasure:
     def test_it_covers_all_images_in_evaluation_mode(self) -> None:
         network = Linear()
         images = torch.tensor([[200, 0], [0, 9]], dtype=torch.uint8).repeat(600, 1)
-        data = Dataset(images.view(1200, 1, 1, 2), torch.tensor([0, 0]).repeat(600))
-        assert measure(network, data, lambda pixels: pixels.float()).accuracy == 0.5  # type: ignore[arg-type]
+        data = inputs_of(images.view(1200, 1, 1, 2), torch.tensor([0, 0]).repeat(600))
+        assert measure(network, data).accuracy == 0.5
         assert set(network.modes) == {False}
         assert not network.weight.grad
 
@@ -135,7 +142,7 @@ class TestMeasure:
         network = Linear()
         with torch.no_grad():
             network.weight.fill_(float("nan"))
-        data = Dataset(torch.ones(4, 1, 1, 2, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64))
-        metrics = measure(network, data, lambda pixels: pixels.float())  # type: ignore[arg-type]
+        images = torch.ones(4, 1, 1, 2, dtype=torch.uint8)
+        metrics = measure(network, inputs_of(images, torch.zeros(4, dtype=torch.int64)))
         assert metrics.accuracy == 0.0
         assert metrics.loss != metrics.loss

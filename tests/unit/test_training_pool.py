@@ -12,13 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import tiny_training as tiny
+import torch
 from torch.optim.optimizer import Optimizer
 
 from evoptim.config import Protocol, ScheduleSpec, TaskSpec
 from evoptim.errors import InfrastructureError, InputError
 from evoptim.optim.baselines import make_baseline
+from evoptim.records import Outcome
 from evoptim.training import Job, evaluate_many
 
 PROTOCOL = tiny.protocol(task=TaskSpec(train=40, validation=20, test=20))
@@ -41,8 +44,12 @@ def suicidal(params: Any, lr: float, schedule: ScheduleSpec) -> Optimizer:
     raise AssertionError("unreachable")
 
 
-def forgetful(params: Any, lr: float, schedule: ScheduleSpec) -> Optimizer:
-    raise MemoryError("no more")
+def forgetful(error: Exception, params: Any, lr: float, schedule: ScheduleSpec) -> Optimizer:
+    raise error
+
+
+def never_hungry(params: Any, lr: float, schedule: ScheduleSpec) -> Optimizer:
+    return tiny.Scripted(list(params), lr, -1, tiny.poison)
 
 
 def test_workers_do_not_change_a_bit() -> None:
@@ -67,11 +74,49 @@ def test_a_killed_worker_is_named_and_ends_the_others() -> None:
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.slow
-def test_a_worker_without_memory_is_named() -> None:
-    jobs = [job("sgd"), Job("the-culprit", forgetful, PROTOCOL)]
-    with pytest.raises(InfrastructureError, match="of the-culprit could not go on: MemoryError"):
-        list(evaluate_many(jobs, 2, device="cpu"))
+def hungry(params: Any, lr: float, schedule: ScheduleSpec) -> Optimizer:
+    """Fits only where no other training runs at the same time."""
+    weights = list(params)
+
+    def exhausted(_: tiny.Scripted) -> None:
+        # Workers that ran out of memory are gone; those that are left are our siblings.
+        siblings = psutil.Process(os.getppid()).children()
+        if len([each for each in siblings if "spawn_main" in " ".join(each.cmdline())]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+
+    return tiny.Scripted(weights, lr, 3, exhausted)
+
+
+class TestMemory:
+    """A GPU that is shared by too many trainings, in the middle of one."""
+
+    @pytest.mark.parametrize("workers", [2, 3])
+    def test_what_ran_out_of_it_is_trained_again_with_fewer_at_once(self, workers: int) -> None:
+        jobs = [Job(f"hungry-{number}", hungry, PROTOCOL) for number in range(3)]
+        found = dict(evaluate_many(jobs, workers, device="cpu"))
+        assert sorted(found) == [0, 1, 2]
+        for index, record in found.items():
+            assert record.subject == f"hungry-{index}"
+            assert record.outcome is Outcome.TRAINED
+        assert multiprocessing.active_children() == []
+
+    def test_a_second_try_changes_no_bit(self) -> None:
+        jobs = [Job("hungry", hungry, PROTOCOL), Job("hungry", hungry, PROTOCOL)]
+        first, second = dict(evaluate_many(jobs, 2, device="cpu")).values()
+        (alone,) = evaluate_many([Job("hungry", never_hungry, PROTOCOL)], 1, device="cpu")
+        assert first.deterministic() == second.deterministic() == alone[1].deterministic()
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("error", [MemoryError("no more"), torch.OutOfMemoryError("CUDA")])
+    def test_alone_it_is_the_machines_fault_and_no_outcome(
+        self, workers: int, error: Exception
+    ) -> None:
+        jobs = [job("sgd"), Job("the-culprit", partial(forgetful, error), PROTOCOL)]
+        with pytest.raises(
+            InfrastructureError, match=r"of the-culprit ran out of memory with no other beside it"
+        ):
+            list(evaluate_many(jobs, workers, device="cpu"))
+        assert multiprocessing.active_children() == []
 
 
 def test_wrong_input_stays_wrong_input() -> None:

@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 import tiny_training as tiny
-from sample_run import evaluation, genome_candidate, sample_config, stage_of
 
-from evoptim.analysis import spared
 from evoptim.config import Racing, ScheduleSpec, Sweep
 from evoptim.config.reading import read_config
 from evoptim.errors import InputError
-from evoptim.records import Candidates, Outcome, Probe
+from evoptim.records import Outcome, Probe
 from evoptim.training import evaluate
 from evoptim.training.fault import CandidateError
 from evoptim.training.probe import NextEpoch, recorded
@@ -178,20 +176,3 @@ def test_racing_is_switched_by_one_setting_and_is_part_of_the_protocol() -> None
     assert off.protocol.sweep.racing is None
     assert on.protocol.sweep.racing == Racing()
     assert off.protocol.content_id() != quick.protocol.content_id()
-
-
-def test_the_analysis_counts_the_epochs_that_a_race_left_out() -> None:
-    config = sample_config()
-    candidate = genome_candidate("None ~ id(g)")
-    protocol = config.protocol.content_id()
-    # Three of four epochs left out by one that fell behind, one by the winner.
-    probes = (
-        Probe(rate=1.0, accuracies=(0.1,), stopped="outpaced"),
-        Probe(rate=2.0, accuracies=(0.5, 0.6, 0.7), stopped="cut-short"),
-        Probe(rate=3.0, accuracies=(0.2,), stopped="non-finite"),
-    )
-    record = evaluation(candidate.id, protocol, 0.9).model_copy(update={"probes": probes})
-    stage = stage_of(0, Candidates(protocol=protocol, candidates=(candidate,)), [record])
-    found = spared(config, [stage])
-    assert found.racing == 4 * config.protocol.sweep.steps_per_epoch
-    assert (found.stopped, found.hopeless) == (0, 0)

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from tiny_run import finish, start
 
 from evoptim.config import RunConfig, preset
 from evoptim.errors import InputError
 from evoptim.genome import Genome
-from evoptim.verbs import compile_pipeline, find_genome, make_report, results, search, show
+from evoptim.verbs import compile_pipeline, export, find_genome, make_report, results, search, show
 from evoptim.verbs.searching import _chunk_size
 
 FORMULA = "Nest ~ bessel_i1e(arctan([(a13)*(a2)][g]))"
@@ -33,10 +34,28 @@ def test_a_description_says_what_people_want_to_know() -> None:
     assert r"\arctan" in found.latex
 
 
-@pytest.mark.parametrize("name", ["run:1", "run:0", "run:999999999"])
+@pytest.mark.parametrize("name", ["run:1", "run:0", "run:999999999", "run:best"])
 def test_a_rank_of_an_unknown_run_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no run 'run'"):
         find_genome(name, str(tmp_path))
+
+
+def test_the_best_of_a_run_is_the_first_of_its_finals(finished: Path) -> None:
+    archive = results("tiny", str(finished))
+    first = next(each for each in archive.finals if each.candidate.role == "finalist")
+    assert show("tiny:best", str(finished)).id == Genome.from_json(first.candidate.gene or {}).id
+    # Exported with the rate that the finals chose.
+    source = export("tiny:best", store=str(finished))
+    assert "the best of the run tiny" in source
+    assert f"{first.rate:g}" in source
+
+
+@pytest.mark.usefixtures("image_cache")
+def test_the_best_of_a_run_in_which_all_failed_is_refused(tmp_path: Path) -> None:
+    start(tmp_path, search__generations=0, protocol__sweep__minimum_accuracy=1.0)
+    finish(tmp_path, generations=0)
+    with pytest.raises(InputError, match="the run 'tiny' has no best optimizer"):
+        find_genome("tiny:best", str(tmp_path))
 
 
 @pytest.mark.parametrize("verb", [results, make_report])
@@ -71,7 +90,7 @@ def test_one_worker_gets_every_stage_in_one_piece() -> None:
     config = changed(preset("paper"), initial=100, particles=50, children=3)
     size = _chunk_size(config, 1)
     # The first children come with their particles, which are scored again.
-    assert size >= max(100, 50 * 3 + 50, len(config.baselines))
+    assert size >= max(100, 50 * 3 + 50, config.finals.candidates + len(config.baselines))
 
 
 @pytest.mark.parametrize("children", [1, 2, 3])
