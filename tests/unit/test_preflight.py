@@ -228,7 +228,7 @@ def test_the_table_can_be_read() -> None:
         re.match(r"Workflow object at its end +[\d.]+ KiB  of 1,024\.0 KiB$", line)
         for line in lines
     )
-    assert any(re.match(r"GPUs at a time +14$", line) for line in lines)
+    assert any(re.match(r"GPUs at a time +8$", line) for line in lines)
 
 
 def test_the_command_prints_the_plan_and_refuses_what_cannot_fit(tmp_path: Path) -> None:
