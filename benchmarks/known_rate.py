@@ -21,6 +21,7 @@ def at_known_rate(
             "steps_per_epoch": 1,
             "give_up_accuracy": 0.0,
             "minimum_accuracy": 0.0,
+            "racing": None,
         }
     )
     return protocol.model_copy(

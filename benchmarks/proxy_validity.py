@@ -49,14 +49,14 @@ from rank_correlation import (
 from rich.console import Console
 from rich.progress import track
 
-from evoptim.config import FullTraining, Protocol, ScheduleSpec
+from evoptim.config import FullTraining, Protocol, ScheduleSpec, TrialSpec
 from evoptim.config.presets import quickstart_protocol
 from evoptim.genome import Genome
 from evoptim.integrity import check_integrity
 from evoptim.records import Evaluation
 from evoptim.steps.evaluate import make_evolved
 from evoptim.training import Job, evaluate_many
-from evoptim.trial import load_digits, trial
+from evoptim.trial import TrialResult, load_digits, trial
 
 FOLDER_VARIABLE = "EVOPTIM_REFERENCE_DIR"
 EVOLUTION_ROLES = ("mutation", "init_particle")
@@ -128,17 +128,22 @@ def signed(formula: str) -> Genome:
 
 def swept(data: str | None) -> dict[str, Protocol]:
     """Protocols with a sweep of their own: those of ``quickstart``, and one in the paper's shape,
-    whose sweep sees nothing but the warm-up of the full training's schedule."""
-    digits = quickstart_protocol()
+    whose sweep sees nothing but the warm-up of the full training's schedule. No rate is raced for,
+    so that all that a sweep can see is there."""
+    digits = _whole_sweep(quickstart_protocol())
     training = trained_for(digits.training, 600, warmup=60)
     sweep = digits.sweep.model_copy(update={"schedule": training.schedule})
     shaped = {"sweep": sweep, "training": training, "seeds": (0,)}
     protocols = {"digits": digits}
     if data is not None:
-        cifar = quickstart_protocol("cifar10")
+        cifar = _whole_sweep(quickstart_protocol("cifar10"))
         task = cifar.task.model_copy(update={"data": data})
         protocols["cifar"] = cifar.model_copy(update={"task": task})
     return protocols | {"digits, the paper's shape": digits.model_copy(update=shaped)}
+
+
+def _whole_sweep(protocol: Protocol) -> Protocol:
+    return protocol.model_copy(update={"sweep": protocol.sweep.model_copy(update={"racing": None})})
 
 
 def trained_for(base: FullTraining, steps: int, warmup: int) -> FullTraining:
@@ -275,13 +280,24 @@ def rankings(genomes: Sequence[Genome], names: Sequence[str], kept: Kept) -> lis
 def controls(genomes: Sequence[Genome]) -> list[Ranking]:
     """What needs no training, or next to none: a protocol that ranks should rank better."""
     load_digits()
+    whole = [trial(genome, TrialSpec(threshold=1.0)) for genome in genomes]
+    rates = [check_integrity(genome).rate for genome in genomes]
+    accuracies = [each.accuracy for each in whole]
     measured = {
-        "trial's training accuracy": [trial(genome).accuracy for genome in genomes],
-        "integrity check's first rate": [check_integrity(genome).rate for genome in genomes],
-        "shortness of the formula": [-float(len(str(genome))) for genome in genomes],
+        "trial's training accuracy": ranks(accuracies),
+        "steps to the trial's threshold": ranks([-_steps(trial(genome)) for genome in genomes]),
+        "trial's rate": ranks([each.rate for each in whole]),
+        "integrity check's first rate": ranks(rates),
+        "trial's training accuracy + first rate": mean_rank(accuracies, rates),
+        "shortness of the formula": ranks([-float(len(str(genome))) for genome in genomes]),
     }
     places = np.arange(len(genomes))
-    return [Ranking(NONE, title, places, ranks(each)) for title, each in measured.items()]
+    return [Ranking(NONE, title, places, values) for title, values in measured.items()]
+
+
+def _steps(result: TrialResult) -> float:
+    """How long it took to reach the trial's threshold; longer than anything if it did not."""
+    return float(result.steps if result.passes else 2 * TrialSpec().steps)
 
 
 def chosen(every: Sequence[Ranking], truth: Values) -> Ranking:

@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 Values = NDArray[np.float64]
 
 CONFIDENCE = 0.95
-RESAMPLES = 2_000
+RESAMPLES = 1_000
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,10 @@ def print_summary(result: SearchResult) -> None:
 
 
 _SCREENS = {
-    "duplicates": "duplicates not trained",
+    "duplicates": "shared as duplicates",
     "trial": "refused by the trial",
-    "racing": "probes ended by a race",
-    "hopeless": "hopeless trainings stopped",
+    "racing": "cut short by racing",
+    "hopeless": "stopped as hopeless",
 }
 
 

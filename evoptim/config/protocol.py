@@ -85,7 +85,7 @@ class Racing(Value):
     fails in a race if it fails in the paper's sweep (:mod:`evoptim.training.race`).
     """
 
-    margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.2, 0.1, 0.03)
+    margins: Annotated[tuple[Fraction, ...], Field(min_length=1)] = (0.2, 0.2, 0.03)
     """How far behind the leader's training accuracy a rate may lie, in the best of its epochs so
     far: after the first epoch, the second, …; the last margin also holds for all later ones. They
     were chosen for four epochs (``python benchmarks/frugal.py``)."""

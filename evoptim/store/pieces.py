@@ -101,7 +101,8 @@ def parse_pieces(data: bytes, model: type[Model]) -> Model | None:
         plain = json.loads(shell)
         if f"{_text(plain, True, 0)}\n".encode() != shell:
             return None
-        return model.model_validate({**plain, **found})
+        # Of the rest some values, such as tuples, are JSON's own only where JSON is read.
+        return model.model_validate({**dict(model.model_validate_json(shell)), **found})
     except ValueError:
         return None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -51,16 +50,15 @@ def epoch(number: int, accuracy: float, loss: float | None) -> Epoch:
 
 def training(*rows: tuple[float, float | None], seed: int = 0) -> Training:
     curve = tuple(epoch(number, *row) for number, row in enumerate(rows, 1))
-    values: dict[str, Any] = {
-        "seed": seed,
-        "curve": curve,
-        "stopped": "completed",
-        "best_epoch": max(range(len(curve)), key=lambda n: curve[n].validation_accuracy),
-        "test_loss": None,
-        "test_accuracy": None,
-        "steps": len(curve),
-    }
-    return Training(**{name: values[name] for name in Training.model_fields})
+    return Training(
+        seed=seed,
+        curve=curve,
+        steps=len(curve),
+        stopped="completed",
+        best_epoch=max(range(len(curve)), key=lambda n: curve[n].validation_accuracy),
+        test_loss=None,
+        test_accuracy=None,
+    )
 
 
 def evaluation(*trainings: Training, subject: str = "x", rate: float | None = 0.1) -> Evaluation:

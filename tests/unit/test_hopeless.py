@@ -176,8 +176,8 @@ class TestRun:
             if each.outcome is not Outcome.STOPPED:
                 assert each.deterministic() == whole.deterministic()
 
-    def test_generation_0_and_baselines_have_no_bars(self, stopping: Path) -> None:
-        for stage, some in (("generations/000", 0), ("generations/001", 1), ("baselines", 0)):
+    def test_generation_0_and_the_finals_have_no_bars(self, stopping: Path) -> None:
+        for stage, some in (("generations/000", 0), ("generations/001", 1), ("finals", 0)):
             text = (stopping / "runs/harsh" / stage / "candidates.json").read_bytes()
             assert len(Candidates.model_validate_json(text).bars) == some
         assert all(each.outcome is not Outcome.STOPPED for each in records(stopping, "harsh", 0))
