@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from evoptim.steps.waiting import POLL_SECONDS
 from evoptim.store.many import THREADS
 
 EVENTS = 25
@@ -28,10 +29,14 @@ class Steps:
 
     propose: float
     select: float
-    watch: float
-    """The step that watches an Indexed Job, apart from waiting for it."""
+    begin: float
+    """The step of a whole generation, until it makes the Indexed Job."""
+    finish: float
+    """The same step, when all is evaluated: it asks what is missing, and selects."""
     start: float
     """An ``evaluate`` step until its first training begins: interpreter, imports, images."""
+    warm: float
+    """That part of ``start`` which it does while the candidates are still proposed."""
     candidate: float
     """What ``evaluate`` adds to each training."""
     request: float = 0.0
@@ -60,6 +65,8 @@ class Cluster:
     """Until the store has answered one request, apart from what it takes of a core."""
     notice: float = 1.0
     """Until the end of a training pod is noticed: the Job controller looks once a second."""
+    poll: float = POLL_SECONDS
+    """Until a pod that waits sees that there are candidates, at most."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,10 @@ class Requests:
     propose: tuple[int, int] = (0, 0)
     select: tuple[int, int] = (0, 0)
     """The second on all cores of the step."""
+    begin: tuple[int, int] = (0, 0)
+    """Of the step of a whole generation, before its pods are made."""
     watch: tuple[int, int] = (0, 0)
+    """Of that step, after their end."""
     start: tuple[int, int] = (0, 0)
     """Of a task, before its first training and after its last."""
     start_each: int = 0
@@ -101,7 +111,7 @@ def makespan(
     asked = requests or Requests()
     kfp, loop = engine.startswith("kfp"), engine.endswith("loop")
     # Before each pod of the workflow KFP starts another, its driver; a loop's tasks have two, and
-    # a generation and its loop have one each.
+    # a generation in a loop and that loop have one each.
     driver = cluster.pod + cluster.driver if kfp else 0.0
     pod = driver + cluster.pod
 
@@ -109,29 +119,31 @@ def makespan(
         threads = max(cluster.request / THREADS, steps.request) / cores
         return one_by_one * (cluster.request + steps.request) + at_once * threads
 
-    trained = evaluation_end(
-        durations,
-        workers,
-        chunk,
-        before=(driver if loop else 0.0) + (pod if loop else cluster.pod),
-        start=steps.start + waited(*asked.start) + waited(0, asked.start_each * chunk),
-        candidate=steps.candidate + asked.candidate * steps.request,
-        notice=cluster.notice,
-        burst=cluster.pods_burst,
-        per_second=cluster.pods_per_second,
-    )
-    fan_out = driver if loop else pod + steps.watch + waited(*asked.watch)
-    return (
-        driver
-        + pod
-        + steps.propose
-        + waited(*asked.propose)
-        + fan_out
-        + trained
-        + pod
-        + steps.select
-        + waited(*asked.select, steps.cores)
-    )
+    proposed = steps.propose + waited(*asked.propose)
+    reads = waited(*asked.start) + waited(0, asked.start_each * chunk)
+
+    def trained(before: float, earliest: float) -> float:
+        return evaluation_end(
+            durations,
+            workers,
+            chunk,
+            before=before + steps.warm,
+            earliest=earliest,
+            start=steps.start - steps.warm + reads,
+            candidate=steps.candidate + asked.candidate * steps.request,
+            notice=cluster.notice,
+            burst=cluster.pods_burst,
+            per_second=cluster.pods_per_second,
+        )
+
+    selected = waited(*asked.select, steps.cores)
+    if loop:
+        tasks = driver + trained(driver + pod, 0.0)
+        return driver + pod + proposed + tasks + pod + steps.select + selected
+    begun = pod + steps.begin + waited(*asked.begin)
+    # Its pods start while it proposes.
+    tasks = trained(cluster.pod, proposed + cluster.poll)
+    return begun + tasks + waited(*asked.watch) + steps.finish + selected
 
 
 def evaluation_end(
@@ -142,6 +154,7 @@ def evaluation_end(
     before: float,
     start: float,
     candidate: float,
+    earliest: float,
     notice: float,
     burst: float,
     per_second: float,
@@ -152,9 +165,10 @@ def evaluation_end(
         durations: Seconds of each candidate's training.
         workers: Pods at a time: the next one is made when the end of one of them is counted.
         chunk: Candidates of one pod.
-        before: From making a pod to the start of its process.
+        before: From making a pod to its being ready for candidates.
         start: From there to the first training.
         candidate: Added to each training.
+        earliest: When there are candidates.
         notice: From the end of a pod to its being noticed.
         burst: Requests that whoever makes pods may send at once.
         per_second: Requests of it a second from then on.
@@ -177,7 +191,8 @@ def evaluation_end(
             made += 1
             if made <= EVENTS:
                 requests.take(now)
-            end = created + before + start + sum(mine) + candidate * len(mine)
+            ready = max(created + before, earliest)
+            end = ready + start + sum(mine) + candidate * len(mine)
             heapq.heappush(events, (end + notice, True))
     return last
 

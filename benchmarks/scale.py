@@ -5,11 +5,12 @@ at its end and of the Job, and requests to the store, all by the preflight (a te
 requests with those of a whole search on an S3 server).
 
 Measured: ``evoptim step propose`` and ``select`` as pods run them, each in fresh processes on a
-folder, for a generation of random genomes and for one of mutants; their peak memory; and what
-``evoptim step evaluate`` adds to the trainings of its candidates. Genomes are real; evaluations are
-copies of a few real ones under other fitness. Times are of processors, so that what else the
-machine does matters little: a step's own, and that of its workers divided by the cores that its pod
-may use. What a request to S3 takes of a core is measured on a server of this machine.
+folder, for a generation of random genomes and for one of mutants; their peak memory; what ``evoptim
+step generation``, which does both in one process, takes until it makes its Job and after its end;
+and what ``evoptim step evaluate`` adds to the trainings of its candidates. Genomes are real;
+evaluations are copies of a few real ones under other fitness. Times are of processors, so that what
+else the machine does matters little: a step's own, and that of its workers divided by the cores
+that its pod may use. What a request to S3 takes of a core is measured on a server of this machine.
 
 Simulated: one generation from its beginning to its population (``benchmarks/makespan.py``), with
 the measured times and with what a cluster adds, which is assumed and can be given.
@@ -51,7 +52,7 @@ from evoptim.steps.parts import part_count
 from evoptim.steps.processes import MOST
 from evoptim.steps.reading import read_candidates
 from evoptim.store import Stage, load, open_store, save, to_json
-from evoptim.store.layout import evaluation_key
+from evoptim.store.layout import evaluation_key, population_key
 from evoptim.tasks import load_task
 from evoptim.training import evaluate
 from pipelines.argo import compile_workflow
@@ -232,16 +233,26 @@ def count_bytes(config: RunConfig) -> Bytes:
 
 @dataclass(frozen=True)
 class Begin:
-    """Processor seconds until the processes that a step starts can draw, and read."""
+    """Processor seconds until a process can do what it is for."""
 
     draw: float
+    """One of those that ``propose`` starts."""
     read: float
+    """One of those that ``select`` starts."""
+    step: float
+    """A step of any kind."""
+    job: float
+    """The step of a whole generation, when it makes a Job."""
 
 
 def measure_begin() -> Begin:
+    step = ("evoptim.cli.step", "evoptim.steps")
+    driver = ("pipelines.generation", "pipelines.profile_reading", "evoptim.store.s3")
     return Begin(
         draw=import_seconds("evoptim.steps.propose", "evoptim.integrity"),
         read=import_seconds("evoptim.steps.scores", "evoptim.store.s3"),
+        step=import_seconds(*step),
+        job=import_seconds(*step, *driver, "kubernetes.client", "kubernetes.config"),
     )
 
 
@@ -268,7 +279,8 @@ class Measured:
 
     propose: tuple[Cost, Cost]
     select: tuple[Cost, Cost]
-    watch: Cost
+    finish: Cost
+    """The step of a whole generation when all is evaluated."""
     mutants: int
 
     def together(self, cores: int) -> float:
@@ -307,17 +319,18 @@ def measure_steps(
 ) -> Measured:
     steps.initialise(str(store), RUN, config.model_dump_json())
     propose, select = [], []
-    watch = Cost(0.0, 0.0, 0)
+    finish = Cost(0.0, 0)
     mutants = 0
     profile = read_profile().canonical_json()
     for number in (0, 1):
         of = ("--run", RUN, "--generation", str(number))
         propose.append(run_step(store, "propose", *of, begin=begin.draw))
         mutants = write_records(store, Stage.generation(number), records)
-        if number == 0:
-            watch = run_step(store, "evaluate-fanout", *of, "--profile-json", profile)
         select.append(run_step(store, "select", *of, begin=begin.read))
-    return Measured((propose[0], propose[1]), (select[0], select[1]), watch, mutants)
+        if number == 0:
+            (store / population_key(RUN, number)).unlink()
+            finish = run_step(store, "generation", *of, "--profile-json", profile, begin=begin.read)
+    return Measured((propose[0], propose[1]), (select[0], select[1]), finish, mutants)
 
 
 def write_records(store: Path, stage: Stage, records: Sequence[Evaluation]) -> int:
@@ -357,6 +370,27 @@ def measure_evaluate(store: Path, repeats: int) -> tuple[float, float]:
     return one, max(0.0, each)
 
 
+_UNTIL_IT_SLEEPS = """
+import os, sys, time
+from evoptim.cli import main
+def sleep(seconds):
+    print(time.process_time(), flush=True)
+    os._exit(0)
+time.sleep = sleep
+main(sys.argv[1:])
+"""
+
+
+def measure_warm_up(store: Path) -> float:
+    """Processor seconds of a task until it waits for candidates."""
+    steps.initialise(str(store), RUN, read_config(settings=TINY).model_dump_json())
+    of = ("--store", str(store), "--run", RUN, "--generation", "0", "--chunk", "0", "--wait")
+    command = [sys.executable, "-c", _UNTIL_IT_SLEEPS, "step", "evaluate", *of]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)
+    return float(done.stdout)
+
+
 def _training(store: Path, config: RunConfig, count: int) -> float:
     """Seconds of one of these trainings by itself."""
     candidates = read_candidates(open_store(str(store)), RUN, Stage.generation(0)).candidates
@@ -394,10 +428,13 @@ def requests(candidates: int) -> Requests:
         # Is it there, configuration, candidates, the listing, the population of before; written in
         # two, and read by what comes next.
         select=(7 + listings, candidates),
-        # Before and after, the candidates and the listing.
-        watch=(2 * (1 + listings), 0),
-        # The configuration and two parts of the candidates; the last record, written in four.
-        start=(3 + WRITTEN, 0),
+        # Is it proposed, the configuration; and the Job, a request to the API server.
+        begin=(3, 0),
+        # The candidates and the listing.
+        watch=(1 + listings, 0),
+        # Is it proposed, the configuration, two parts of the candidates; the last record, written
+        # in four.
+        start=(4 + WRITTEN, 0),
         # Is it there, does another run have it.
         start_each=requests_per_candidate() - WRITTEN,
         candidate=WRITTEN,
@@ -419,23 +456,37 @@ def best_chunk(
 def shares(
     candidates: int, workers: int, chunk: int, engine: Engine, times: Steps, cluster: Cluster
 ) -> dict[str, float]:
-    """What each part adds to a generation of one-second candidates: how much shorter it would be
-    without that part, in seconds."""
+    """What each part adds to a generation of one-second candidates, in seconds: how much shorter it
+    is without that part and those before it."""
     durations = [1.0] * candidates
     asked = requests(candidates)
+    found: dict[str, float] = {}
+    before = makespan(durations, workers, chunk, engine, times, cluster, asked)
 
-    def took(steps_: Steps = times, cluster_: Cluster = cluster) -> float:
-        return makespan(durations, workers, chunk, engine, steps_, cluster_, asked)
+    def without(name: str) -> None:
+        nonlocal before
+        now = makespan(durations, workers, chunk, engine, times, cluster, asked)
+        found[name], before = before - now, now
 
-    without = {
-        each: took(replace(times, **{each: 0.0}))
-        for each in ("propose", "select", "watch", "start", "candidate", "request")
-    }
-    without["S3"] = took(cluster_=replace(cluster, request=0.0))
-    without["pods made"] = took(cluster_=replace(cluster, pods_per_second=math.inf))
-    for each in ("pod", "driver", "notice"):
-        without[each] = took(cluster_=replace(cluster, **{each: 0.0}))
-    return {name: took() - seconds for name, seconds in without.items()}
+    for each in ("driver", "notice"):
+        cluster = replace(cluster, **{each: 0.0})
+        without(each)
+    cluster = replace(cluster, request=0.0)
+    times = replace(times, request=0.0)
+    without("S3")
+    for each in ("begin", "finish", "candidate"):
+        times = replace(times, **{each: 0.0})
+        without(each)
+    # What goes on while pods start comes before them: what is left of it is what they wait for.
+    times, cluster = replace(times, propose=0.0), replace(cluster, poll=0.0)
+    without("propose")
+    cluster = replace(cluster, pods_per_second=math.inf)
+    without("pods made")
+    times = replace(times, start=0.0, warm=0.0)
+    without("start")
+    cluster = replace(cluster, pod=0.0)
+    without("pod")
+    return found
 
 
 # Output
@@ -449,13 +500,16 @@ def report(arguments: argparse.Namespace, cluster: Cluster, console: Console) ->
         os.environ.setdefault("EVOPTIM_CACHE_DIR", str(root / "cache"))
         records = real_records(root / "records")
         start, candidate = measure_evaluate(root / "evaluate", arguments.repeats)
+        warm = min(start, measure_warm_up(root / "warm"))
         console.print(
-            f"evaluate: {start:.2f} s to its first training, {1000 * candidate:.0f} ms around each"
+            f"evaluate: {start:.2f} s to its first training, {warm:.2f} s of them to where it may "
+            f"wait, {1000 * candidate:.0f} ms around each"
         )
         begin, request = measure_begin(), measure_request(records)
         console.print(
             f"a process that draws begins in {begin.draw:.2f} s, one that reads in "
-            f"{begin.read:.2f} s; a request to S3 takes {1000 * request:.1f} ms of a core"
+            f"{begin.read:.2f} s, a generation makes its Job in {begin.job:.2f} s; a request to S3 "
+            f"takes {1000 * request:.1f} ms of a core"
         )
         sizes: dict[int, Bytes] = {}
         measured: dict[int, Measured] = {}
@@ -466,7 +520,7 @@ def report(arguments: argparse.Namespace, cluster: Cluster, console: Console) ->
     console.print(bytes_table(sizes))
     console.print(steps_table(measured, arguments.step_cores))
     times = {
-        count: step_times(each, start, candidate, request, arguments.step_cores)
+        count: step_times(each, begin, arguments.step_cores, start, warm, candidate, request)
         for count, each in measured.items()
     }
     console.print(makespan_table(times, arguments, cluster))
@@ -475,14 +529,23 @@ def report(arguments: argparse.Namespace, cluster: Cluster, console: Console) ->
 
 
 def step_times(
-    measured: Measured, start: float, candidate: float, request: float, cores: int
+    measured: Measured,
+    begin: Begin,
+    cores: int,
+    start: float,
+    warm: float,
+    candidate: float,
+    request: float,
 ) -> Steps:
     """What is simulated: a generation of random genomes, which take longer than mutants."""
     return Steps(
         propose=measured.propose[0].seconds(cores),
         select=measured.select[0].seconds(cores),
-        watch=measured.watch.seconds(cores),
+        begin=begin.job,
+        # It has begun by then.
+        finish=max(0.0, measured.finish.seconds(cores) - begin.step),
         start=start,
+        warm=warm,
         candidate=candidate,
         request=request,
         cores=min(cores, MOST),

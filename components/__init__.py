@@ -6,8 +6,8 @@ an Indexed Job is a container's command: its driver belongs to the pipelines, a 
 """
 
 from components.evaluate import evaluate
-from components.evaluate_fanout import evaluate_fanout, evaluate_finals_fanout
 from components.evaluate_finals import evaluate_finals
+from components.evaluate_finals_fanout import evaluate_finals_fanout
 from components.initialise import initialise
 from components.propose import propose
 from components.propose_finals import propose_finals
@@ -20,7 +20,6 @@ __all__ = [
     "evaluate",
     "evaluate_finals",
     "evaluate_finals_fanout",
-    "evaluate_fanout",
     "initialise",
     "propose",
     "propose_finals",

@@ -56,6 +56,10 @@ TURNS = 16
 DEPTH = math.ceil((MAX_GENERATION + 1) / TURNS) + 3
 """How deep the longest run goes: around the recursion are the entry point, a generation, a pod."""
 
+OF_THIS = arguments(generation="{{inputs.parameters.generation}}")
+# A loop runs over what propose prints: after an interruption, over what is left.
+MISSING = ("--missing",)
+
 # Logs of what went well can be read for so long; those of failures stay with the workflow.
 _LOGS = "10m"
 
@@ -272,13 +276,31 @@ def _loops(profile: ClusterProfile) -> list[Part]:
             ],
         },
         _generation(
+            {"name": "propose", "template": "propose", **OF_THIS},
             {
                 "name": "train",
                 "template": "evaluate",
                 "withParam": "{{steps.propose.outputs.result}}",
                 **arguments(generation="{{inputs.parameters.generation}}", chunk="{{item}}"),
                 "continueOn": {"failed": True, "error": True},
-            }
+            },
+            {"name": "select", "template": "select", **OF_THIS},
+        ),
+        pod(
+            profile,
+            "search",
+            "propose",
+            ("propose", *STORE, *GENERATION, *SIZE, *MISSING),
+            takes=("generation",),
+            more_labels=OF_GENERATION,
+        ),
+        pod(
+            profile,
+            "search",
+            "select",
+            ("select", *STORE, *GENERATION, *PATIENCE),
+            takes=("generation",),
+            more_labels=OF_GENERATION,
         ),
         pod(
             profile,
@@ -300,7 +322,7 @@ def _loops(profile: ClusterProfile) -> list[Part]:
 
 
 def _jobs(profile: ClusterProfile) -> list[Part]:
-    """The stages, with one pod that watches an Indexed Job."""
+    """The stages, with one pod that makes and watches an Indexed Job."""
     how = ("--profile-json", as_parameter(profile.canonical_json()))
     watch = profile.watch_timeout_seconds()
     return [
@@ -311,13 +333,7 @@ def _jobs(profile: ClusterProfile) -> list[Part]:
                 [{"name": "train", "template": "evaluate-finals"}],
             ],
         },
-        _generation(
-            {
-                "name": "train",
-                "template": "evaluate",
-                **arguments(generation="{{inputs.parameters.generation}}"),
-            }
-        ),
+        _generation({"name": "run", "template": "run-generation", **OF_THIS}),
         pod(
             profile,
             "search",
@@ -329,8 +345,8 @@ def _jobs(profile: ClusterProfile) -> list[Part]:
         pod(
             profile,
             "search",
-            "evaluate",
-            ("evaluate-fanout", *STORE, *GENERATION, *SIZE, *how),
+            "run-generation",
+            ("generation", *STORE, *GENERATION, *SIZE, *how, *PATIENCE),
             takes=("generation",),
             more_labels=OF_GENERATION,
             timeout_seconds=watch,
@@ -338,29 +354,25 @@ def _jobs(profile: ClusterProfile) -> list[Part]:
     ]
 
 
-def _generation(train: Part) -> Part:
-    """One generation; its output ``next`` is the number of the next one, or "end"."""
-    of_this = arguments(generation="{{inputs.parameters.generation}}")
-    following = {"parameter": "{{steps.select.outputs.result}}"}
+def _generation(*turn: Part) -> Part:
+    """One generation, by the last of these steps: what it prints, the number of the next one or
+    "end", is the output ``next``.
+    """
+    following = {"parameter": f"{{{{steps.{turn[-1]['name']}.outputs.result}}}}"}
     return {
         "name": "generation",
         "annotations": {
             "workflows.argoproj.io/display-name": "generation-{{inputs.parameters.generation}}"
         },
         **inputs("generation"),
-        "steps": [
-            [{"name": "propose", "template": "propose", **of_this}],
-            [train],
-            [{"name": "select", "template": "select", **of_this}],
-        ],
+        "steps": [[each] for each in turn],
         "outputs": {"parameters": [{"name": "next", "valueFrom": following}]},
     }
 
 
 def _steps(profile: ClusterProfile, fan_out: Literal["loop", "job"]) -> list[Part]:
-    """The pods that do not train."""
-    # A loop runs over what propose prints: after an interruption, over what is left.
-    missing = ("--missing",) if fan_out == "loop" else ()
+    """The pods of the run, and what chooses the finalists."""
+    missing = MISSING if fan_out == "loop" else ()
     config = ("--config", "{{workflow.parameters.config}}")
     return [
         pod(profile, "search", "initialise", ("initialise", *STORE, *config, *PATIENCE)),
@@ -370,22 +382,6 @@ def _steps(profile: ClusterProfile, fan_out: Literal["loop", "job"]) -> list[Par
             "propose-finals",
             ("propose-finals", *STORE, *SIZE, *PATIENCE, *missing),
             more_labels=FINALS,
-        ),
-        pod(
-            profile,
-            "search",
-            "propose",
-            ("propose", *STORE, *GENERATION, *SIZE, *missing),
-            takes=("generation",),
-            more_labels=OF_GENERATION,
-        ),
-        pod(
-            profile,
-            "search",
-            "select",
-            ("select", *STORE, *GENERATION, *PATIENCE),
-            takes=("generation",),
-            more_labels=OF_GENERATION,
         ),
         pod(
             profile,

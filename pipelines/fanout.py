@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
-from evoptim.steps import Missing, missing_chunks
+from evoptim.steps import Missing, chunks_to_propose, missing_chunks
 from evoptim.store import Stage
 from pipelines.job import (
     SPEC_ANNOTATION,
@@ -66,6 +66,7 @@ def evaluate_fanout(
     candidates_per_task: int,
     profile: ClusterProfile,
     *,
+    propose: Callable[[], object] | None = None,
     cluster: Cluster | None = None,
     pace: Pace | None = None,
     log: Callable[[str], None] = say,
@@ -79,9 +80,11 @@ def evaluate_fanout(
     Args:
         store: URL of the store, the same for the pods.
         run: Name of the run.
-        stage: What to evaluate; its candidates are proposed.
+        stage: What to evaluate; its candidates are proposed, unless there is ``propose``.
         candidates_per_task: Size of a chunk.
         profile: How pods run.
+        propose: Writes the candidates, if they are not there yet. The Job is made before, so that
+            its pods start meanwhile; if it fails, the Job is deleted.
         cluster: The cluster; None for the one that :func:`~pipelines.kubernetes_api.connect` finds.
         pace: How often to look.
         log: Called with each line of progress.
@@ -94,13 +97,14 @@ def evaluate_fanout(
         KeyboardInterrupt: everything was stopped.
     """
     work = Work(store, run, stage, candidates_per_task)
-    missing = _missing(work)
+    ahead = None if propose is None else chunks_to_propose(store, run, stage, candidates_per_task)
+    missing = ahead or _missing(work)
     if not missing.chunks:
         log(f"{stage}: all {missing.total} chunks are evaluated already")
         return
     driver = _Driver(profile, work, cluster or connect(), pace or Pace(), log)
     with _interruptible():
-        driver.run(missing)
+        driver.run(missing, None if ahead is None else propose)
 
 
 def _missing(work: Work) -> Missing:
@@ -126,14 +130,20 @@ class _Driver:
         self.events = f"/api/v1/namespaces/{profile.namespace}/events"
         self.reported = time.monotonic()
 
-    def run(self, missing: Missing) -> None:
-        """Evaluate these chunks."""
+    def run(self, missing: Missing, propose: Callable[[], object] | None) -> None:
+        """Evaluate these chunks; they are still to be proposed where there is ``propose``."""
         deletions = 0
         manifest = self._manifest(missing)
+        begun = None
         try:
+            if propose is not None:
+                begun = self._create_or_adopt(manifest)
+                self._propose(propose, manifest)
+                missing = _missing(self.work)
             while missing.chunks:
                 manifest = self._manifest(missing)
-                job, adopted = self._create_or_adopt(manifest)
+                job, adopted = begun or self._create_or_adopt(manifest)
+                begun = None
                 status = self._follow(job)
                 missing = _missing(self.work)
                 if status is None:
@@ -144,10 +154,18 @@ class _Driver:
                     break
                 # An adopted Job may have been made for other chunks: a new one does the rest.
         except KeyboardInterrupt:
-            self._clean_up(manifest)
+            self._clean_up(manifest, "interrupted")
             raise
         lost = len(missing.chunks)
         self.log(f"{self.work.stage}: {missing.total - lost} of {missing.total} chunks evaluated")
+
+    def _propose(self, propose: Callable[[], object], manifest: Object) -> None:
+        try:
+            propose()
+        except Exception:
+            # Its pods would wait for what does not come.
+            self._clean_up(manifest, "nothing is proposed")
+            raise
 
     def _manifest(self, missing: Missing) -> Object:
         listed = worth_listing(missing.chunks)
@@ -334,14 +352,14 @@ class _Driver:
                 "was at work: find out by whom, then run the same command again"
             )
 
-    def _clean_up(self, manifest: Object) -> None:
+    def _clean_up(self, manifest: Object, why: str) -> None:
         """Leave nothing at work, unless this pod is only being moved."""
         with _deaf(), suppress(EvoptimError):
             if self._is_being_moved():
                 self.log(f"{self.work.stage}: this pod is being moved; its Job goes on")
                 return
             name = manifest["metadata"]["name"]
-            self.log(f"{self.work.stage}: interrupted: deletes the Job {name}")
+            self.log(f"{self.work.stage}: {why}: deletes the Job {name}")
             path = f"{self.jobs}/{name}"
             with suppress(ApiError):
                 self.cluster.request("DELETE", path, body=_FOREGROUND, patience=_CLEAN_UP)

@@ -46,7 +46,12 @@ class Work:
     def arguments(self) -> list[str]:
         """What follows ``evoptim`` in a pod that trains one chunk."""
         number = self.stage.number
-        which = ["evaluate-finals"] if number is None else ["evaluate", "--generation", str(number)]
+        which = (
+            ["evaluate-finals"]
+            if number is None
+            # Some of them start while the candidates are proposed.
+            else ["evaluate", "--wait", "--generation", str(number)]
+        )
         return [
             *("step", *which, "--store", self.store, "--run", self.run),
             *("--candidates-per-task", str(self.candidates_per_task)),

@@ -185,14 +185,17 @@ def plan_stages(
 def _stage(
     number: int | None, candidates: int, chunks: int, target: Target, fan_out: str
 ) -> StagePlan:
-    steps = 1 if number is None else 2
+    # In a Job one step does all of a generation.
+    whole = number is not None and fan_out == "job"
+    steps = 0 if whole else 1 if number is None else 2
     # initialise and report
     around = 2 if number is None else 0
     if target == "kfp":
-        # Two pods for each step, a driver and its container; one driver for the stage, one for the
-        # loop, and three pods for each of its tasks; one driver for the whole pipeline.
+        # Two pods for each step, a driver and its container; one driver for a stage of several, one
+        # for the loop, and three pods for each of its tasks; one driver for the whole pipeline.
         fanned = 1 + 3 * chunks if fan_out == "loop" else 2
-        pods = 1 + 2 * steps + fanned + (2 * around + 1 if number is None else 0)
+        stage = 0 if whole else 1
+        pods = stage + 2 * steps + fanned + (2 * around + 1 if number is None else 0)
     else:
         pods = steps + around + (chunks if fan_out == "loop" else 1)
     name = "finals" if number is None else f"generation {number}"
@@ -227,9 +230,10 @@ def _argument_bytes(
     the whole template, in which the configuration stands.
     """
     if fan_out == "job":
-        other = len(profile.canonical_json())
-    else:
-        other = max(_list_bytes(each) for each in stages) if target == "kfp" else 0
+        # The driver of the whole pipeline is given both, as the inputs that they are.
+        texts = (config_bytes, len(profile.canonical_json()))
+        return _EXECUTOR_INPUT_BYTES + (sum(texts) if target == "kfp" else max(texts))
+    other = max(_list_bytes(each) for each in stages) if target == "kfp" else 0
     return _EXECUTOR_INPUT_BYTES + max(config_bytes, other)
 
 

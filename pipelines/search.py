@@ -1,12 +1,14 @@
 """The search as a Kubeflow pipeline: what runs after what, and nothing about how."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 from kfp.dsl.pipeline_task import PipelineTask
 
 from components import (
     evaluate,
-    evaluate_fanout,
     evaluate_finals,
     evaluate_finals_fanout,
     initialise,
@@ -17,8 +19,12 @@ from components import (
 )
 from evoptim.config.run import MAX_CANDIDATES
 from evoptim.errors import InputError
+from pipelines.generation_component import run_generation
 from pipelines.kfp_task import apply_profile
 from pipelines.profile import ClusterProfile, Role
+
+_Generation = Callable[[int, Mapping[str, Any]], PipelineTask]
+"""Adds the generation of a number, with these inputs, to the pipeline that is being built."""
 
 # Where a Job does the chunks, the list of their numbers would only fill KFP's database.
 _ONE_CHUNK = MAX_CANDIDATES
@@ -31,7 +37,8 @@ def search_pipeline(
 
     1. Initialise: write the run's configuration.
     2. Generation 0: propose (sample), evaluate each chunk, select.
-    3. Generations 1 to ``generations``: propose (mutate), evaluate each chunk, select.
+    3. Generations 1 to ``generations``: propose (mutate), evaluate each chunk, select. With Jobs
+       a generation is one task.
     4. Finals: train the best of them and the baselines again, under fresh seeds.
     5. Report.
 
@@ -47,7 +54,8 @@ def search_pipeline(
 
     Returns:
         A pipeline with the parameters ``store`` (URL or folder), ``run`` (name), ``config`` (JSON
-        text) and ``candidates_per_task`` (chunk size; the profile's is its default).
+        text) and ``candidates_per_task`` (chunk size; the profile's is its default); with Jobs also
+        ``profile``, from which their pods are made (JSON text; the profile is its default).
     """
     how = _Tasks(image, profile)
     if fan_out == "loop":
@@ -56,24 +64,30 @@ def search_pipeline(
         finals, generation = _finals_in_a_job(how), _generation_in_a_job(how)
     size = 1 if profile is None else profile.candidates_per_task
 
-    def search(store: str, run: str, config: str, candidates_per_task: int = size) -> None:
-        start = how.task(initialise(store=store, run=run, config=config), "initialise the run")
-        last = start
+    def steps(config: str, **given: Any) -> None:
+        where = {"store": given["store"], "run": given["run"]}
+        last = how.task(initialise(config=config, **where), "initialise the run")
         for number in range(generations + 1):
-            last = how.group(
-                generation(
-                    store=store,
-                    run=run,
-                    generation=number,
-                    candidates_per_task=candidates_per_task,
-                ),
-                f"generation {number}",
-            ).after(last)
-        compared = how.group(
-            finals(store=store, run=run, candidates_per_task=candidates_per_task), "finals"
-        ).after(last)
-        how.task(report(store=store, run=run), "report").after(compared)
+            last = generation(number, given).after(last)
+        compared = how.group(finals(**given), "finals").after(last)
+        how.task(report(**where), "report").after(compared)
 
+    def search_in_loops(store: str, run: str, config: str, candidates_per_task: int = size) -> None:
+        steps(config, store=store, run=run, candidates_per_task=candidates_per_task)
+
+    def search_in_jobs(
+        store: str,
+        run: str,
+        config: str,
+        candidates_per_task: int = size,
+        # A parameter, since it would stand in the pipeline again for each generation.
+        profile: str = how.profile_text,
+    ) -> None:
+        steps(
+            config, store=store, run=run, candidates_per_task=candidates_per_task, profile=profile
+        )
+
+    search = search_in_loops if fan_out == "loop" else search_in_jobs
     return dsl.pipeline(search, name="evoptim-search")
 
 
@@ -103,13 +117,14 @@ class _Tasks:
         return task.set_display_name(name).set_caching_options(False)
 
     def watching(self, task: PipelineTask, name: str) -> PipelineTask:
-        profile = self._profile()
-        return self.task(task, name, "search", profile.watch_timeout_seconds())
+        return self.task(task, name, "search", self._given().watch_timeout_seconds())
 
-    def profile_json(self) -> str:
-        return self._profile().canonical_json()
+    @property
+    def profile_text(self) -> str:
+        """The profile as JSON; empty where there is none."""
+        return "" if self.profile is None else self.profile.canonical_json()
 
-    def _profile(self) -> ClusterProfile:
+    def _given(self) -> ClusterProfile:
         if self.profile is None:
             raise InputError(
                 "fan_out job needs a cluster profile: give one, or choose fan_out loop"
@@ -117,7 +132,7 @@ class _Tasks:
         return self.profile
 
 
-def _generation_in_a_loop(how: _Tasks) -> BaseComponent:
+def _generation_in_a_loop(how: _Tasks) -> _Generation:
     @dsl.pipeline(name="generation")
     def generation(store: str, run: str, generation: int, candidates_per_task: int) -> None:
         proposed = how.task(
@@ -147,7 +162,9 @@ def _generation_in_a_loop(how: _Tasks) -> BaseComponent:
             evaluated
         )
 
-    return generation
+    return lambda number, given: how.group(
+        generation(generation=number, **given), f"generation {number}"
+    )
 
 
 def _finals_in_a_loop(how: _Tasks) -> BaseComponent:
@@ -171,33 +188,16 @@ def _finals_in_a_loop(how: _Tasks) -> BaseComponent:
     return finals
 
 
-def _generation_in_a_job(how: _Tasks) -> BaseComponent:
-    @dsl.pipeline(name="generation")
-    def generation(store: str, run: str, generation: int, candidates_per_task: int) -> None:
-        proposed = how.task(
-            propose(store=store, run=run, generation=generation, candidates_per_task=_ONE_CHUNK),
-            "propose candidates",
-        )
-        evaluated = how.watching(
-            evaluate_fanout(
-                store=store,
-                run=run,
-                generation=generation,
-                candidates_per_task=candidates_per_task,
-                profile=how.profile_json(),
-            ),
-            "train candidates in a Job",
-        ).after(proposed)
-        how.task(select(store=store, run=run, generation=generation), "select survivors").after(
-            evaluated
-        )
-
-    return generation
+def _generation_in_a_job(how: _Tasks) -> _Generation:
+    # One task and no group around it: before each of both there is a driver, a pod.
+    return lambda number, given: how.watching(
+        run_generation(generation=number, **given), f"generation {number}"
+    )
 
 
 def _finals_in_a_job(how: _Tasks) -> BaseComponent:
     @dsl.pipeline(name="finals")
-    def finals(store: str, run: str, candidates_per_task: int) -> None:
+    def finals(store: str, run: str, candidates_per_task: int, profile: str) -> None:
         proposed = how.task(
             propose_finals(store=store, run=run, candidates_per_task=_ONE_CHUNK),
             "choose the finalists",
@@ -207,7 +207,7 @@ def _finals_in_a_job(how: _Tasks) -> BaseComponent:
                 store=store,
                 run=run,
                 candidates_per_task=candidates_per_task,
-                profile=how.profile_json(),
+                profile=profile,
             ),
             "train finalists in a Job",
         ).after(proposed)

@@ -26,8 +26,10 @@ def store_requests(stages: Stages, candidates_per_task: int, watched: bool) -> i
     Args:
         stages: The generation, or None for the finals, and the candidates of every stage.
         candidates_per_task: Size of a chunk.
-        watched: Whether an Indexed Job evaluates each stage; a step that watches it asks, before
-            and after, what is missing.
+        watched: Whether an Indexed Job evaluates each stage. A step that watches it asks, before
+            and after, what is missing; for a generation it also asks whether candidates are there
+            and how many there will be, and each task whether it has to wait for them. How often a
+            task that waits asks again nobody knows before.
     """
     initialise = _WRITE
     return (
@@ -35,7 +37,7 @@ def store_requests(stages: Stages, candidates_per_task: int, watched: bool) -> i
         + sum(
             _propose(generation, candidates, stages)
             + _evaluate(candidates, candidates_per_task)
-            + (2 * (1 + _listings(candidates)) if watched else 0)
+            + (_watch(generation, candidates, candidates_per_task) if watched else 0)
             + (0 if generation is None else _select(generation, candidates))
             for generation, candidates in stages
         )
@@ -74,6 +76,11 @@ def _evaluate(candidates: int, size: int) -> int:
     long = part_count(candidates) > 0
     inputs = sum(1 + (len(parts_of(chunk)) if long else 1) for chunk in chunks)
     return inputs + requests_per_candidate() * candidates
+
+
+def _watch(generation: int | None, candidates: int, size: int) -> int:
+    twice = 2 * (1 + _listings(candidates))
+    return twice if generation is None else twice + 2 + math.ceil(candidates / size)
 
 
 def _select(generation: int, candidates: int) -> int:

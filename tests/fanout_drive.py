@@ -62,7 +62,7 @@ def trains(store: Path) -> Callable[[int, dict[str, str]], int]:
 
     def task(index: int, environment: dict[str, str]) -> int:
         chunk = chunk_at(index, environment.get(CHUNKS_VARIABLE))
-        steps.evaluate(str(store), "tiny", 0, chunk, 1)
+        steps.evaluate(str(store), "tiny", 0, chunk, 1, wait=True)
         return 0
 
     return task

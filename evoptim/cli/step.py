@@ -7,8 +7,9 @@ import logging
 import os
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 from click.core import ParameterSource
@@ -18,6 +19,7 @@ from evoptim.errors import InputError
 
 if TYPE_CHECKING:
     from evoptim.store import Stage
+    from pipelines.profile import ClusterProfile
 
 
 @click.group(short_help="Run one step of the pipeline, as a container does.", no_args_is_help=False)
@@ -32,6 +34,7 @@ def step() -> None:
       propose, evaluate (each chunk that propose prints), select   for generation 0, 1, ...
       propose-finals, evaluate-finals (each chunk)                 the best and the baselines
       report
+    On a cluster the step generation does all of a generation.
     """  # noqa: D301 (click reads the backspace)
 
 
@@ -128,11 +131,14 @@ def _print_chunks(
 @_generation
 @_chunk
 @_size
-def evaluate(store: str, run: str, generation: int, chunk: int, candidates_per_task: int) -> None:
+@click.option("--wait", is_flag=True, help="Wait for candidates that are still to be proposed.")
+def evaluate(
+    store: str, run: str, generation: int, chunk: int, candidates_per_task: int, wait: bool
+) -> None:
     """Train the candidates of one chunk."""
     from evoptim import steps
 
-    steps.evaluate(store, run, generation, chunk, candidates_per_task)
+    steps.evaluate(store, run, generation, chunk, candidates_per_task, wait=wait)
 
 
 _profile_json = click.option(
@@ -140,20 +146,35 @@ _profile_json = click.option(
 )
 
 
-@step.command("evaluate-fanout")
+@step.command("generation")
 @store_option
 @run_option
 @_generation
 @_size
 @_profile_json
-def evaluate_fanout(
-    store: str, run: str, generation: int, candidates_per_task: int, profile_json: str
+@_patience
+def whole_generation(
+    store: str,
+    run: str,
+    generation: int,
+    candidates_per_task: int,
+    profile_json: str,
+    patience: int,
 ) -> None:
-    """Train all candidates of a generation in one Indexed Job.
+    """Propose, train in one Indexed Job, and select; prints the next generation, or "end".
 
-    Watches the Job to its end and adopts one that is at work already. Interrupted, it deletes it.
+    Makes the Job first, so that its pods start meanwhile, watches it to its end and adopts one that
+    is at work already. Interrupted, it deletes it.
     """
-    _fan_out(store, run, generation, candidates_per_task, profile_json)
+    from evoptim import steps
+    from pipelines.generation import run_generation
+
+    # Engines read standard output.
+    _log_to(sys.stderr)
+    profile = _read_profile(profile_json)
+    say = partial(click.echo, err=True)
+    run_generation(store, run, generation, candidates_per_task, profile, log=say)
+    click.echo(steps.next_turn(store, run, patience, generation))
 
 
 @step.command("evaluate-finals-fanout")
@@ -164,22 +185,29 @@ def evaluate_fanout(
 def evaluate_finals_fanout(
     store: str, run: str, candidates_per_task: int, profile_json: str
 ) -> None:
-    """Train the finalists and baselines in one Indexed Job."""
-    _fan_out(store, run, None, candidates_per_task, profile_json)
+    """Train the finalists and baselines in one Indexed Job.
 
-
-def _fan_out(store: str, run: str, number: int | None, size: int, profile_json: str) -> None:
+    Watches the Job to its end and adopts one that is at work already. Interrupted, it deletes it.
+    """
     from evoptim.store import Stage
     from pipelines.fanout import evaluate_fanout
+
+    _log_to(sys.stdout)
+    profile = _read_profile(profile_json)
+    evaluate_fanout(store, run, Stage.finals(), candidates_per_task, profile)
+
+
+def _log_to(stream: TextIO) -> None:
+    """Show what the client of the cluster warns of."""
+    logging.basicConfig(stream=stream, level=logging.INFO, format="%(levelname)s: %(message)s")
+
+
+def _read_profile(given: str) -> ClusterProfile:
     from pipelines.profile_reading import profile_from_json, read_profile_file
 
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s: %(message)s")
-    if profile_json.startswith("@"):
-        profile = read_profile_file(Path(profile_json[1:]))
-    else:
-        profile = profile_from_json(profile_json)
-    stage = Stage.finals() if number is None else Stage.generation(number)
-    evaluate_fanout(store, run, stage, size, profile)
+    if given.startswith("@"):
+        return read_profile_file(Path(given[1:]))
+    return profile_from_json(given)
 
 
 @step.command()

@@ -7,7 +7,7 @@ again.
 
 from evoptim.steps.evaluate import evaluate, evaluate_finals
 from evoptim.steps.initialise import initialise
-from evoptim.steps.missing import Missing, missing_chunks
+from evoptim.steps.missing import Missing, chunks_to_propose, missing_chunks
 from evoptim.steps.progress import END, next_generation, next_turn
 from evoptim.steps.propose import propose, propose_finals
 from evoptim.steps.report import champion, report, summary
@@ -17,6 +17,7 @@ __all__ = [
     "END",
     "Missing",
     "champion",
+    "chunks_to_propose",
     "evaluate",
     "evaluate_finals",
     "initialise",

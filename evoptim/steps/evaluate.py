@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from evoptim.config import Protocol, ScheduleSpec, Screens
+from evoptim.config import Protocol, RunConfig, ScheduleSpec, Screens
 from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.records import Candidate, Evaluation, Outcome
 from evoptim.steps.parts import read_chunk
 from evoptim.steps.reading import read_config, stage_protocol, stage_screens
 from evoptim.steps.screens import prepare, screen_of
+from evoptim.steps.waiting import is_proposed, wait_until_proposed
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
 from evoptim.store.many import read_many
@@ -33,14 +34,47 @@ _ON_A_GPU = 4
 """Trainings at a time on a GPU, which one of them leaves idle most of the time; on a CPU 1."""
 
 
-def evaluate(store: str, run: str, generation: int, chunk: int, candidates_per_task: int) -> None:
+def evaluate(
+    store: str,
+    run: str,
+    generation: int,
+    chunk: int,
+    candidates_per_task: int,
+    *,
+    wait: bool = False,
+) -> None:
     """Train the candidates of one chunk of ``generation`` that have no evaluation yet.
+
+    Args:
+        store: URL of the store.
+        run: Name of the run.
+        generation: Its number.
+        chunk: Number of the chunk.
+        candidates_per_task: Size of a chunk.
+        wait: Whether the candidates may still be on their way: then what training takes is loaded
+            meanwhile.
 
     Raises:
         InputError: the run, the generation or the chunk is unknown, or the data have changed.
-        InfrastructureError: the machine failed; what is evaluated already is kept.
+        InfrastructureError: the machine failed, or the candidates did not come; what is evaluated
+            already is kept.
     """
-    _evaluate(open_store(store), run, Stage.generation(generation), chunk, candidates_per_task)
+    opened, stage = open_store(store), Stage.generation(generation)
+    if wait and not is_proposed(opened, run, stage):
+        _warm_up(read_config(opened, run), stage)
+        wait_until_proposed(opened, run, stage)
+    _evaluate(opened, run, stage, chunk, candidates_per_task)
+
+
+def _warm_up(config: RunConfig, stage: Stage) -> None:
+    """Load the libraries, and bring the images into the cache."""
+    # Imported for what importing it takes: torch, above all.
+    import evoptim.optim
+    import evoptim.training  # noqa: F401
+    from evoptim.tasks import load_task
+
+    load_task(stage_protocol(config, stage).task)
+    prepare(config.screens)
 
 
 def evaluate_finals(store: str, run: str, chunk: int, candidates_per_task: int) -> None:

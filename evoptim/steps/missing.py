@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from evoptim.records import Candidate
 from evoptim.steps.chunks import chunk_numbers
-from evoptim.steps.reading import read_candidates
+from evoptim.steps.reading import planned_in, read_candidates, read_config
+from evoptim.steps.waiting import is_proposed
 from evoptim.store import Stage, Store, open_store
 from evoptim.store.layout import evaluation_key, evaluations_prefix
 
@@ -36,6 +37,22 @@ def missing_chunks(store: str, run: str, stage: Stage, candidates_per_task: int)
     missing = unevaluated(opened, run, stage, candidates)
     chunks = sorted({place // candidates_per_task for place in missing})
     return Missing(tuple(chunks), total, len(missing))
+
+
+def chunks_to_propose(
+    store: str, run: str, stage: Stage, candidates_per_task: int
+) -> Missing | None:
+    """The chunks that a stage will have, by the run's configuration; None where it is proposed.
+
+    Raises:
+        InputError: the run is unknown, or ``candidates_per_task`` is below 1.
+    """
+    opened = open_store(store)
+    if is_proposed(opened, run, stage):
+        return None
+    candidates = planned_in(read_config(opened, run), stage)
+    chunks = tuple(chunk_numbers(candidates, candidates_per_task))
+    return Missing(chunks, len(chunks), candidates)
 
 
 def unevaluated(store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]) -> list[int]:

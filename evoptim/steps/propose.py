@@ -21,8 +21,8 @@ from evoptim.steps.reading import (
     read_stages,
     stage_protocol,
 )
+from evoptim.steps.waiting import is_proposed
 from evoptim.store import Stage, Store, open_store
-from evoptim.store.layout import candidates_key
 
 
 def propose(store: str, run: str, generation: int, candidates_per_task: int) -> list[int]:
@@ -36,7 +36,7 @@ def propose(store: str, run: str, generation: int, candidates_per_task: int) -> 
     """
     opened = open_store(store)
     stage = Stage.generation(generation)
-    if opened.exists(candidates_key(run, stage)):
+    if is_proposed(opened, run, stage):
         candidates = read_candidates(opened, run, stage).candidates
     else:
         config = read_config(opened, run)
@@ -63,7 +63,7 @@ def propose_finals(store: str, run: str, candidates_per_task: int, patience: int
     """
     opened = open_store(store)
     stage = Stage.finals()
-    if opened.exists(candidates_key(run, stage)):
+    if is_proposed(opened, run, stage):
         candidates = read_candidates(opened, run, stage).candidates
     else:
         config = read_config(opened, run)

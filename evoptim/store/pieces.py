@@ -9,11 +9,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator
+from json.encoder import encode_basestring
 from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_PLAIN: Final = json.JSONEncoder(allow_nan=False)
 
 _OPEN: Final = b"[\n"
 _ITEM_END: Final = b"\n  }"
@@ -46,9 +49,27 @@ def json_pieces(value: BaseModel, *, sort_keys: bool = True) -> Iterator[str]:
 
 
 def _text(plain: Any, sort_keys: bool, depth: int) -> str:
-    text = json.dumps(plain, sort_keys=sort_keys, indent=1, ensure_ascii=False, allow_nan=False)
-    # Within JSON a newline is never part of a string.
-    return text.replace("\n", "\n" + " " * depth)
+    """As ``json.dumps`` indents it, which does that in Python too, five times slower.
+
+    Args:
+        plain: A JSON value.
+        sort_keys: As above.
+        depth: Of the line on which it begins.
+    """
+    if isinstance(plain, str):
+        return encode_basestring(plain)
+    inner, outer = "\n" + " " * (depth + 1), "\n" + " " * depth
+    if isinstance(plain, dict) and plain:
+        members = sorted(plain.items()) if sort_keys else plain.items()
+        texts = [
+            f"{inner}{encode_basestring(name)}: {_text(value, sort_keys, depth + 1)}"
+            for name, value in members
+        ]
+        return f"{{{','.join(texts)}{outer}}}"
+    if isinstance(plain, (list, tuple)) and plain:
+        texts = [f"{inner}{_text(value, sort_keys, depth + 1)}" for value in plain]
+        return f"[{','.join(texts)}{outer}]"
+    return _PLAIN.encode(plain)
 
 
 def parse_pieces(data: bytes, model: type[Model]) -> Model | None:

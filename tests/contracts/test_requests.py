@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +49,19 @@ def search(store: str, **changes: Any) -> RunConfig:
     config = tiny_run.tiny_config(search__generations=GENERATIONS, **changes)
     steps.initialise(store, "tiny", config.model_dump_json())
 
-    def evaluated(stage: Stage, chunks: list[int]) -> None:
+    def evaluated(stage: Stage, chunks: Sequence[int]) -> None:
         steps.missing_chunks(store, "tiny", stage, SIZE)
         for chunk in chunks:
             if stage.number is None:
                 steps.evaluate_finals(store, "tiny", chunk, SIZE)
             else:
-                steps.evaluate(store, "tiny", stage.number, chunk, SIZE)
+                steps.evaluate(store, "tiny", stage.number, chunk, SIZE, wait=True)
         steps.missing_chunks(store, "tiny", stage, SIZE)
 
     for number in range(GENERATIONS + 1):
-        evaluated(Stage.generation(number), steps.propose(store, "tiny", number, SIZE))
+        stage = Stage.generation(number)
+        assert steps.chunks_to_propose(store, "tiny", stage, SIZE) is not None
+        evaluated(stage, steps.propose(store, "tiny", number, SIZE))
         steps.select(store, "tiny", number)
         steps.population_metrics(store, "tiny", number)
     evaluated(Stage.finals(), steps.propose_finals(store, "tiny", SIZE))

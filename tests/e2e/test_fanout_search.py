@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -73,18 +72,13 @@ def test_a_search_in_jobs_leaves_the_records_of_one_in_this_process(
 
         for number in ("0", "1"):
             generation = ("--generation", number)
-            chunks = json.loads(step("propose", *generation, *size))
-            told = step(
-                "evaluate-fanout", *generation, *size, "--profile-json", profile.read_text()
-            )
-            assert f"{len(chunks)} of {len(chunks)} chunks evaluated" in told
-            step("select", *generation)
+            given = (*generation, *size, "--profile-json", profile.read_text())
+            assert step("generation", *given) == {"0": "001\n", "1": "end\n"}[number]
         step("propose-finals", *size)
         told = step("evaluate-finals-fanout", *size, "--profile-json", f"@{profile}")
         assert "finals: 1 of 1 chunks evaluated" in told
         # Again: nothing is left to do.
-        again = step("evaluate-fanout", *generation, *size, "--profile-json", f"@{profile}")
-        assert "are evaluated already" in again
+        assert step("generation", *given) == "end\n"
         step("report")
         assert len(kube.created) == 3
     assert tiny_run.deterministic(store) == tiny_run.deterministic(expected)
@@ -93,12 +87,12 @@ def test_a_search_in_jobs_leaves_the_records_of_one_in_this_process(
 def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     tiny = ("--store", str(tmp_path), "--run", "tiny", "--generation", "0")
     for arguments, line in (
-        (("--profile-json", "{}"), "has no candidates yet: run its propose step first"),
+        (("--profile-json", "{}"), "there is no run 'tiny' in"),
         (("--profile-json", "{"), "error: profile: Invalid JSON"),
         (("--profile-json", "@none.yaml"), "the profile 'none.yaml' cannot be read"),
         (("--profile-json", '{"speed": 1}'), "error: profile: speed: there is no such setting"),
     ):
-        done = evoptim("step", "evaluate-fanout", *tiny, *arguments)
+        done = evoptim("step", "generation", *tiny, *arguments)
         assert done.returncode == 2
         assert line in done.stderr
         assert len(done.stderr.splitlines()) == 1

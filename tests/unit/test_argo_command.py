@@ -45,8 +45,8 @@ def test_the_command_chooses_jobs_where_a_loop_does_not_fit(tmp_path: Path) -> N
     profile.write_text("fan_out: auto\n")
     arguments = ["compile", "--target", "argo", "--profile", str(profile)]
     told = CliRunner().invoke(main, [*arguments, "--set", "search.initial=20000"])
-    assert "evaluate-fanout" in told.stdout
-    assert "evaluate-fanout" not in CliRunner().invoke(main, arguments).stdout
+    assert "evaluate-finals-fanout" in told.stdout
+    assert "evaluate-finals-fanout" not in CliRunner().invoke(main, arguments).stdout
 
 
 def test_the_command_refuses_a_loop_that_does_not_fit(tmp_path: Path) -> None:

@@ -118,16 +118,17 @@ def test_the_queue_takes_pods_that_train_and_no_others() -> None:
 
 def test_the_watching_pod_may_run_as_long_as_its_job() -> None:
     profile = ClusterProfile()
-    for name in ("evaluate", "evaluate-finals"):
+    for name in ("run-generation", "evaluate-finals"):
         found = template_of(made("job"), name)["activeDeadlineSeconds"]
         assert found == profile.watch_timeout_seconds()
+    for name in ("evaluate", "evaluate-finals"):
         found = template_of(made("loop"), name)["activeDeadlineSeconds"]
         assert found == profile.workers.timeout_seconds
 
 
 def test_the_whole_profile_reaches_the_driver_of_the_job() -> None:
     profile = read_profile(settings={"environment.literals": {"NOTE": "$(HOME) costs $$"}})
-    arguments = template_of(made("job", profile), "evaluate")["container"]["args"]
+    arguments = template_of(made("job", profile), "run-generation")["container"]["args"]
     text = arguments[arguments.index("--profile-json") + 1]
     assert "$(" not in text
     assert ClusterProfile.model_validate_json(text) == profile

@@ -95,7 +95,7 @@ def test_the_job_counts_its_tasks_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("stage", "step"),
     [
-        (Stage.generation(12), ["evaluate", "--generation", "12"]),
+        (Stage.generation(12), ["evaluate", "--wait", "--generation", "12"]),
         (Stage.finals(), ["evaluate-finals"]),
     ],
 )

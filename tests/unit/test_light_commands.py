@@ -59,7 +59,7 @@ COMMANDS = {
     "step initialise": "{run} --config @{store}/runs/tiny/config.json",
     "step propose": "{run} --generation 1",
     "step evaluate": "{run} --generation 1 --chunk 0",
-    "step evaluate-fanout": "{run} --generation 1 --profile-json @{profile}",
+    "step generation": "{run} --generation 1 --profile-json @{profile}",
     "step select": "{run} --generation 1",
     "resume": "{run}",
     "submit --target argo": "{run} --profile {profile} --config {store}/runs/tiny/config.json",

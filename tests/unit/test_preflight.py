@@ -58,12 +58,12 @@ def test_pods_of_a_loop_are_three_for_each_task_and_six_around_them() -> None:
     assert all(stage.job_pods == 0 for stage in plan.stages)
 
 
-def test_a_job_adds_seven_pods_to_the_workflow_whatever_it_holds() -> None:
+def test_a_generation_in_a_job_is_two_pods_of_the_workflow_whatever_it_holds() -> None:
     small, large = (
         make_plan(config(initial=size, generations=2), profile(fan_out="job"))
         for size in (40, 40_000)
     )
-    assert [stage.workflow_pods for stage in small.stages][:-1] == [7, 7, 7]
+    assert [stage.workflow_pods for stage in small.stages][:-1] == [2, 2, 2]
     assert small.workflow_bytes == pytest.approx(large.workflow_bytes, abs=100)
     assert large.stages[0].job_pods == 40_000
 
@@ -127,10 +127,10 @@ def test_a_loop_that_cannot_fit_is_refused_with_a_remedy_that_works() -> None:
 @pytest.mark.slow
 def test_too_many_generations_are_refused_with_a_remedy_that_works() -> None:
     with pytest.raises(InputError, match=r"lower search\.generations to \d+") as refusal:
-        check_plan(make_plan(config(generations=170), profile(fan_out="job")))
+        check_plan(make_plan(config(generations=450), profile(fan_out="job")))
     found = re.search(r"search\.generations to (\d+)", str(refusal.value))
     assert found
-    assert 100 < int(found[1]) < 170
+    assert 300 < int(found[1]) < 450
     check_plan(make_plan(config(generations=int(found[1])), profile(fan_out="job")))
 
 

@@ -17,14 +17,16 @@ from evoptim.store import Stage, open_store, save
 from evoptim.store.layout import config_key
 from evoptim.store.many import THREADS
 
-NOTHING = Steps(propose=0.0, select=0.0, watch=0.0, start=0.0, candidate=0.0)
-FREE = Cluster(pod=0.0, driver=0.0, pods_per_second=inf, request=0.0, notice=0.0)
-STEPS = Steps(propose=100.0, select=200.0, watch=30.0, start=4.0, candidate=0.5)
-SLOW = Cluster(pod=10.0, driver=3.0, pods_per_second=inf, request=0.0, notice=1.0)
+NOTHING = Steps(propose=0.0, select=0.0, begin=0.0, finish=0.0, start=0.0, warm=0.0, candidate=0.0)
+FREE = Cluster(pod=0.0, driver=0.0, pods_per_second=inf, request=0.0, notice=0.0, poll=0.0)
+STEPS = Steps(
+    propose=100.0, select=200.0, begin=5.0, finish=30.0, start=4.0, warm=3.0, candidate=0.5
+)
+SLOW = Cluster(pod=10.0, driver=3.0, pods_per_second=inf, request=0.0, notice=1.0, poll=2.0)
 
 
 def end(durations: list[float], workers: int, chunk: int, **more: float) -> float:
-    nothing = {"before": 0.0, "start": 0.0, "candidate": 0.0, "notice": 0.0}
+    nothing = {"before": 0.0, "start": 0.0, "candidate": 0.0, "earliest": 0.0, "notice": 0.0}
     given = {**nothing, "burst": 0.0, "per_second": inf, **more}
     return evaluation_end(durations, workers, chunk, **given)
 
@@ -69,12 +71,13 @@ def test_ends_that_come_all_at_once_are_counted_one_after_another() -> None:
 @pytest.mark.parametrize(
     ("engine", "expected"),
     [
-        # propose 10 + 100; watch 10 + 30; train 10 + 4 + 2 x 1.5; noticed 1; select 10 + 200
-        ("argo job", 110 + 40 + 17 + 1 + 210),
-        # Nobody watches.
+        # The Job is made after 10 + 5; proposed and seen 102 later, while pods start and load;
+        # train 1 + 2 x 1.5; noticed 1; missing and select 30
+        ("argo job", 15 + 102 + 4 + 1 + 30),
+        # propose 10 + 100; train 10 + 4 + 2 x 1.5; noticed 1; select 10 + 200
         ("argo loop", 110 + 17 + 1 + 210),
-        # A driver, 10 + 3, for the generation, and one before each of its three steps.
-        ("kfp job", 13 + 123 + 53 + 17 + 1 + 223),
+        # A driver, 10 + 3, before the only step.
+        ("kfp job", 28 + 102 + 4 + 1 + 30),
         # One for the generation, propose, the loop and select; two for each task of the loop.
         ("kfp loop", 13 + 123 + 13 + 26 + 17 + 1 + 223),
     ],
@@ -83,10 +86,26 @@ def test_pods_that_come_one_after_another_add_up(engine: Any, expected: float) -
     assert makespan([1.0] * 4, 2, 2, engine, STEPS, SLOW) == pytest.approx(expected)
 
 
+def test_what_is_proposed_before_a_pod_is_ready_is_not_waited_for() -> None:
+    quick = replace(STEPS, propose=4.0)
+    # The pod takes 10, and 3 to load.
+    assert makespan([1.0] * 4, 2, 2, "argo job", quick, SLOW) == pytest.approx(15 + 13 + 4 + 1 + 30)
+
+
+def test_later_pods_find_candidates() -> None:
+    # The second pod is made at 22 + 1, and is ready 5 later.
+    assert end([1.0, 1.0], 1, 1, before=5.0, earliest=21.0) == pytest.approx(22.0 + 5.0 + 1.0)
+
+
 def test_requests_cost_time_where_they_are_waited_for() -> None:
     cluster = replace(FREE, request=16.0)
     asked = Requests(
-        propose=(1, 0), select=(0, 10), watch=(100, 0), start=(1_000, 0), start_each=10_000
+        propose=(1, 0),
+        select=(0, 10),
+        begin=(50, 0),
+        watch=(50, 0),
+        start=(1_000, 0),
+        start_each=10_000,
     )
     took = makespan([0.0] * 6, 1, 3, "argo job", NOTHING, cluster, asked)
     assert THREADS == 16
@@ -124,15 +143,17 @@ def test_the_benchmark_measures_real_steps(tmp_path: Path, monkeypatch: pytest.M
     config = scale.search_config(10)
     begin = scale.measure_begin()
     assert begin.draw > begin.read > 0.05
+    assert begin.job > begin.step > 0.05
     assert 1e-5 < scale.measure_request(records) < 0.1
     found = scale.measure_steps(tmp_path / "ten", config, records, begin)
-    for cost in (*found.propose, *found.select, found.watch):
+    for cost in (*found.propose, *found.select, found.finish):
         assert cost.own > 0.1
         assert (cost.beside, cost.shared, cost.begin) == (0.0, 0.0, 0.0)
         assert cost.memory > 2**24
     assert found.mutants == 9
     start, candidate = scale.measure_evaluate(tmp_path / "evaluate", 1)
     assert start > candidate >= 0.0
+    assert scale.measure_warm_up(tmp_path / "warm") > begin.step
 
 
 def test_the_parts_of_an_overhead_add_up_to_it() -> None:

@@ -30,16 +30,18 @@ def propose(store: str, number: int) -> Object:
     return _step("propose", store, *_generation(number), *_size())
 
 
-def fanout(store: str, number: int, profile: ClusterProfile, kill_at: str | None = None) -> Object:
-    """The step that evaluates a generation in a Job, killed as soon as it says something."""
-    step = {"run": fanout_arguments(store, number, profile)}
+def generation(
+    store: str, number: int, profile: ClusterProfile, kill_at: str | None = None
+) -> Object:
+    """The step of a whole generation, in a Job; killed as soon as it says something."""
+    step = {"run": generation_arguments(store, number, profile)}
     return step if kill_at is None else {**step, "kill at": kill_at}
 
 
-def fanout_arguments(store: str, number: int, profile: ClusterProfile) -> list[str]:
+def generation_arguments(store: str, number: int, profile: ClusterProfile) -> list[str]:
     """What follows ``evoptim`` in the pod that watches a generation's Job."""
     told = ("--profile-json", profile.canonical_json())
-    found: list[str] = _step("evaluate-fanout", store, *_generation(number), *_size(), *told)["run"]
+    found: list[str] = _step("generation", store, *_generation(number), *_size(), *told)["run"]
     return found
 
 
@@ -67,15 +69,10 @@ def report(store: str) -> Object:
     return _step("report", store)
 
 
-def generation(store: str, number: int, profile: ClusterProfile) -> list[Object]:
-    """All steps of a generation."""
-    return [propose(store, number), fanout(store, number, profile), select(store, number)]
-
-
 def rest(store: str, profile: ClusterProfile, config: RunConfig, first: int = 0) -> list[Object]:
     """All steps of a search from this generation on."""
     numbers = range(first, config.search.generations + 1)
-    steps = [step for number in numbers for step in generation(store, number, profile)]
+    steps = [generation(store, number, profile) for number in numbers]
     return [*steps, *finals(store, profile), report(store)]
 
 

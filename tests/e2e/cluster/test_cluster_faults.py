@@ -9,8 +9,8 @@ from cluster_search import (
     RUN,
     config_of,
     evaluate_here,
-    fanout,
-    fanout_arguments,
+    generation,
+    generation_arguments,
     initialise,
     propose,
     rest,
@@ -83,7 +83,7 @@ def test_a_stage_whose_workers_ran_out_of_memory_says_so_and_goes_on_with_more(
     namespace: Namespace, store: str, expected: dict[int, bytes]
 ) -> None:
     profile = starved(namespace, max_failed_fraction=0.0)
-    steps = [initialise(store, config_of()), propose(store, 0), fanout(store, 0, profile)]
+    steps = [initialise(store, config_of()), generation(store, 0, profile)]
     log = namespace.finish(namespace.start_session(RUN, *steps), expected="Failed")
     assert OUT_OF_MEMORY in log
     assert "run the same command again" in log
@@ -102,7 +102,7 @@ def test_what_a_worker_without_memory_leaves_out_is_counted_as_failed(
         here = [evaluate_here(where, 0, chunk) for chunk in (0, 2)]
         return [initialise(where, config), propose(where, 0), *here]
 
-    log = namespace.run_session(RUN, *start(store), fanout(store, 0, profile), select(store, 0))
+    log = namespace.run_session(RUN, *start(store), generation(store, 0, profile))
     assert OUT_OF_MEMORY in log
     assert "1 of 3 chunks of generations/000 have no evaluations" in log
     assert "selection counts them as failed" in log
@@ -122,10 +122,9 @@ def test_a_watching_step_that_was_killed_adopts_its_job(
     log = namespace.run_session(
         RUN,
         initialise(store, config_of()),
-        propose(store, 0),
-        fanout(store, 0, profile, kill_at="created the Job"),
-        fanout(store, 0, profile),
-        select(store, 0),
+        # It dies before it has proposed anything.
+        generation(store, 0, profile, kill_at="created the Job"),
+        generation(store, 0, profile),
         *rest(store, profile, config_of(), first=1),
     )
     assert session.KILLED in log
@@ -139,8 +138,8 @@ def test_a_watching_step_that_is_evicted_leaves_its_job_to_the_next(
     namespace: Namespace, store: str, expected: dict[int, bytes]
 ) -> None:
     profile = namespace.profile(parallelism=1)
-    namespace.run_session(RUN, initialise(store, config_of()), propose(store, 0))
-    watcher = namespace.start_step(profile, RUN, fanout_arguments(store, 0, profile))
+    namespace.run_session(RUN, initialise(store, config_of()))
+    watcher = namespace.start_step(profile, RUN, generation_arguments(store, 0, profile))
     namespace.says(watcher, "created the Job")
     (job,) = namespace.jobs(store, RUN)
     namespace.evict(watcher)
@@ -157,8 +156,8 @@ def test_a_watching_step_that_is_evicted_leaves_its_job_to_the_next(
 
 def test_cancel_leaves_nothing_behind(namespace: Namespace, store: str) -> None:
     profile = namespace.profile()
-    namespace.run_session(RUN, initialise(store, config_of()), propose(store, 0))
-    watcher = namespace.start_step(profile, RUN, fanout_arguments(store, 0, profile))
+    namespace.run_session(RUN, initialise(store, config_of()))
+    watcher = namespace.start_step(profile, RUN, generation_arguments(store, 0, profile))
     job = namespace.job_at_work(store, RUN, watcher)
     namespace.worker_at_work(job, watcher)
     # What engines and users do to end a step: SIGTERM, and time to clean up.

@@ -4,21 +4,6 @@ from evoptim.container_image import DEFAULT_IMAGE
 
 
 @dsl.container_component
-def evaluate_fanout(
-    store: str, run: str, generation: int, candidates_per_task: int, profile: str
-) -> dsl.ContainerSpec:
-    """Train all candidates of a generation in one Indexed Job, as the cluster profile says."""
-    return dsl.ContainerSpec(
-        image=DEFAULT_IMAGE,
-        command=["evoptim", "step", "evaluate-fanout"],
-        args=[
-            *("--store", store, "--run", run, "--generation", generation),
-            *("--candidates-per-task", candidates_per_task, "--profile-json", profile),
-        ],
-    )
-
-
-@dsl.container_component
 def evaluate_finals_fanout(
     store: str, run: str, candidates_per_task: int, profile: str
 ) -> dsl.ContainerSpec:

@@ -1,0 +1,45 @@
+"""How a task that starts beside the proposing of its stage waits for what it is to train."""
+
+from __future__ import annotations
+
+import time
+
+from evoptim.errors import InfrastructureError
+from evoptim.store import Stage, Store
+from evoptim.store.layout import candidates_key
+
+MOST_SECONDS = 600.0
+"""By then a step that was killed while it proposed has its successor; a Job tries again later."""
+POLL_SECONDS = 1.0
+
+
+def is_proposed(store: Store, run: str, stage: Stage) -> bool:
+    """Whether the candidates of a stage are there, all of them."""
+    return store.exists(candidates_key(run, stage))
+
+
+def wait_until_proposed(
+    store: Store, run: str, stage: Stage, most: float = MOST_SECONDS, poll: float = POLL_SECONDS
+) -> None:
+    """Wait for the candidates of a stage.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        stage: What is being proposed.
+        most: Seconds to wait at most.
+        poll: Seconds between two looks.
+
+    Raises:
+        InfrastructureError: they did not come.
+    """
+    deadline = time.monotonic() + most
+    while not is_proposed(store, run, stage):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise InfrastructureError(
+                f"{stage} of the run {run!r} has no candidates after {most:.0f} s: the step that "
+                "proposes them has ended, or is slow; look into its log, then run the same "
+                "command again"
+            )
+        time.sleep(min(poll, left))
