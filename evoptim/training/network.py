@@ -120,10 +120,15 @@ class TrainingNetwork(ConvNet):
 
 
 class _Pass:
-    """The buffers of passes over batches of one shape."""
+    """The buffers of passes over batches of one shape.
+
+    It keeps parts of the network rather than the network, which keeps it: a cycle would hold the
+    buffers until Python looks for cycles.
+    """
 
     def __init__(self, network: TrainingNetwork, inputs: Tensor) -> None:
-        self._network = network
+        self._blocks, self._classifier = network._blocks, network.classifier
+        self._classifier_gradients = network._classifier_gradients
         device, precision = network._device, network._precision
         unfolded = inputs.ndim == 5
         height, width = inputs.shape[1:3] if unfolded else inputs.shape[2:4]
@@ -167,23 +172,21 @@ class _Pass:
         """Logits by the running statistics, which are folded into the weights."""
 
         def normalised(number: int) -> Tensor:
-            block, rows = self._network._blocks[number], self._rows[number]
+            block, rows = self._blocks[number], self._rows[number]
             scale = block.scale * (block.variance + BATCH_NORM_EPSILON).rsqrt()
             shift = torch.addcmul(block.shift, block.bias - block.mean, scale)
             self._layers[number].forward(block.weight * scale[:, None], rows)
             return rows.add_(shift)
 
-        network = self._network
-        logits: Tensor = network.classifier(self._forward(inputs, normalised))
+        logits: Tensor = self._classifier(self._forward(inputs, normalised))
         return logits
 
     def learned(self, inputs: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
         """See :meth:`TrainingNetwork.learn`."""
-        network = self._network
         kept: list[tuple[Tensor, Tensor, Tensor]] = []
 
         def normalised(number: int) -> Tensor:
-            block, rows = network._blocks[number], self._rows[number]
+            block, rows = self._blocks[number], self._rows[number]
             # The bias is left out, since normalisation takes it away again.
             self._layers[number].forward(block.weight, rows)
             kept.append(
@@ -197,14 +200,14 @@ class _Pass:
 
         pooled = self._forward(inputs, normalised)
         features = pooled if mask is None else pooled * mask
-        weight = network.classifier.weight
-        logits = torch.addmm(network.classifier.bias, features, weight.t())
+        weight = self._classifier.weight
+        logits = torch.addmm(self._classifier.bias, features, weight.t())
 
         gradient = torch.softmax(logits, 1)
         gradient.scatter_add_(1, labels[:, None], gradient.new_full((len(labels), 1), -1.0))
         gradient.div_(len(labels))
-        torch.mm(gradient.t(), features, out=network._classifier_gradients[0])
-        torch.sum(gradient, 0, out=network._classifier_gradients[1])
+        torch.mm(gradient.t(), features, out=self._classifier_gradients[0])
+        torch.sum(gradient, 0, out=self._classifier_gradients[1])
         gradient = torch.mm(gradient, weight)
         if mask is not None:
             gradient.mul_(mask)
@@ -215,7 +218,7 @@ class _Pass:
 
     def _back(self, number: int, gradient: Tensor, kept: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Through swish, normalisation and convolution: the gradient of the layer's input."""
-        block, rows, layer = self._network._blocks[number], self._rows[number], self._layers[number]
+        block, rows, layer = self._blocks[number], self._rows[number], self._layers[number]
         normalised, mean, inverse = kept
         before = torch.empty_like(rows)
         shape = gradient.shape

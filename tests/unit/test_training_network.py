@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -360,3 +362,15 @@ def test_an_optimizer_that_clears_gradients_gets_them_again() -> None:
         train_epoch(network, optimizer, setting.batches(0), 4, Meter(protocol, None))
         weights.append(network.flat.whole.detach())
     assert torch.equal(*weights)
+
+
+def test_a_network_that_is_dropped_takes_its_buffers_with_it() -> None:
+    network = TrainingNetwork(1, 4, ModelSpec(base_width=2), torch.Generator(), torch.device("cpu"))
+    network.learn(torch.zeros(3, 1, 8, 8), torch.zeros(3, dtype=torch.int64))
+    dropped = weakref.ref(network)
+    gc.disable()
+    try:
+        del network
+        assert dropped() is None, "something refers to it in a circle"
+    finally:
+        gc.enable()
