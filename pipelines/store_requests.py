@@ -2,7 +2,8 @@
 
 It is what the steps really do on a store that nothing is reused from, without retries: a test
 counts a whole search and compares. Whom a screen will refuse is not known before: each refusal
-takes two requests less, since it is not written for all runs.
+takes two requests less, since it is not written for all runs. Images other than the digits take
+two more when they are decoded, and one on each machine that fetches them.
 """
 
 import math

@@ -13,6 +13,7 @@ from evoptim.config import Protocol, RunConfig, ScheduleSpec, Screens
 from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.records import Candidate, Evaluation, Outcome
+from evoptim.steps.images import load_shared
 from evoptim.steps.parts import read_chunk
 from evoptim.steps.reading import read_config, stage_protocol, stage_screens
 from evoptim.steps.screens import prepare, screen_of
@@ -61,19 +62,18 @@ def evaluate(
     """
     opened, stage = open_store(store), Stage.generation(generation)
     if wait and not is_proposed(opened, run, stage):
-        _warm_up(read_config(opened, run), stage)
+        _warm_up(opened, read_config(opened, run), stage)
         wait_until_proposed(opened, run, stage)
     _evaluate(opened, run, stage, chunk, candidates_per_task)
 
 
-def _warm_up(config: RunConfig, stage: Stage) -> None:
+def _warm_up(store: Store, config: RunConfig, stage: Stage) -> None:
     """Load the libraries, and bring the images into the cache."""
     # Imported for what importing it takes: torch, above all.
     import evoptim.optim
     import evoptim.training  # noqa: F401
-    from evoptim.tasks import load_task
 
-    load_task(stage_protocol(config, stage).task)
+    load_shared(store, stage_protocol(config, stage).task)
     prepare(config.screens)
 
 
@@ -114,6 +114,9 @@ class _Left:
 def _train(store: Store, run: str, stage: Stage, left: Sequence[_Left], protocol: Protocol) -> None:
     from evoptim.training import Job, evaluate_many
 
+    if protocol.task.data is not None and any(each.known is None for each in left):
+        # Whoever trains finds them in the cache.
+        load_shared(store, protocol.task)
     jobs = [
         Job(
             each.candidate.id,

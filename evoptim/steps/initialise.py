@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from evoptim.config import Protocol, RunConfig
 from evoptim.config.reading import describe
 from evoptim.errors import InputError
+from evoptim.steps.images import load_shared
 from evoptim.store import Store, load, open_store, save
 from evoptim.store.layout import config_key
 
@@ -27,36 +28,41 @@ def initialise(store: str, run: str, config: str) -> None:
         given = RunConfig.model_validate_json(config)
     except ValidationError as error:
         raise InputError(describe(error)) from None
-    write_config(open_store(store), run, resolve_data(given))
+    opened = open_store(store)
+    write_config(opened, run, resolve_data(given, store=opened))
 
 
-def resolve_data(config: RunConfig, progress: Progress | None = None) -> RunConfig:
+def resolve_data(
+    config: RunConfig, progress: Progress | None = None, store: Store | None = None
+) -> RunConfig:
     """``config`` with its data's fingerprints and absolute paths: reads and checks every image.
 
     Args:
         config: The configuration.
         progress: Called with (images read, images to read).
+        store: Where other machines are to find the decoded images; None keeps them here.
 
     Raises:
         InputError: the data are missing, broken or too few.
     """
-    protocol = _resolve(config.protocol, progress)
+    protocol = _resolve(config.protocol, store, progress)
     first = config.initial_protocol
-    initial = None if first is None else _resolve(first, progress)
+    initial = None if first is None else _resolve(first, store, progress)
     return config.model_copy(update={"protocol": protocol, "initial_protocol": initial})
 
 
-def _resolve(protocol: Protocol, progress: Progress | None) -> Protocol:
+def _resolve(protocol: Protocol, store: Store | None, progress: Progress | None) -> Protocol:
     if protocol.task.fingerprint is not None:
         return protocol
     # Only who looks at images pays for torch.
-    from evoptim.tasks import fingerprint, load_task
+    from evoptim.tasks import fingerprint
 
     data = protocol.task.data
     # Steps run in other folders.
     path = None if data is None else str(Path(data).expanduser().absolute())
     task = protocol.task.model_copy(update={"data": path})
-    task = task.model_copy(update={"fingerprint": fingerprint(load_task(task, progress))})
+    images = load_shared(store, task, progress)
+    task = task.model_copy(update={"fingerprint": fingerprint(images)})
     return protocol.model_copy(update={"task": task})
 
 

@@ -13,6 +13,7 @@
     runs/<run>/logs/<started>.log
     runs/<run>/submissions/<nnn>.json
     evaluations/<subject id>/<protocol id>.json       shared by all runs
+    images/<fingerprint>.npz                          decoded ones, likewise
 """
 
 from __future__ import annotations
@@ -170,6 +171,15 @@ def shared_evaluation_key(subject_id: str, protocol_id: str) -> str:
     """
     subject, protocol = _checked_name("id", subject_id), _checked_name("id", protocol_id)
     return check_key(f"evaluations/{subject}/{protocol}.json")
+
+
+def images_key(fingerprint: str) -> str:
+    """Where the decoded images of a task lie, for all runs and machines.
+
+    Raises:
+        InputError: the fingerprint is none.
+    """
+    return check_key(f"images/{_checked_name('fingerprint', fingerprint)}.npz")
 
 
 def _checked_name(what: str, name: str) -> str:

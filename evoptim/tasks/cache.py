@@ -21,26 +21,46 @@ from evoptim.cache import cache_directory
 from evoptim.config import TaskSpec
 from evoptim.tasks.assemble import assemble
 from evoptim.tasks.dataset import Split, fingerprint
+from evoptim.tasks.packed import SharedImages, pack, unpack
 
 _FORMAT = 1
 
 
-def cached_split(spec: TaskSpec, identity: str, build: Callable[[], Split]) -> Split:
+def cached_split(
+    spec: TaskSpec,
+    identity: str,
+    build: Callable[[], Split],
+    shared: SharedImages | None = None,
+) -> Split:
     """The split in the cache, or else ``build()``, kept for the next time if that is possible.
 
     Args:
-        spec: what was asked for; its fingerprint is not part of the key.
+        spec: what was asked for; its fingerprint is not part of the key, but that of what others
+            share.
         identity: text that changes when the source's content or its decoder does.
         build: makes the split.
+        shared: what other machines have built, and where to leave what this one builds.
     """
     entry = cache_directory() / "tasks" / _key(spec, identity)
     found = _read(entry)
     if found is not None:
         return found
-    split = build()
+    split = build() if shared is None else _built_once(spec.fingerprint, build, shared)
     # A cache that cannot be written costs time, never the run.
     with contextlib.suppress(OSError):
         _write(entry, split)
+    return split
+
+
+def _built_once(expected: str | None, build: Callable[[], Split], shared: SharedImages) -> Split:
+    data = None if expected is None else shared.get(expected)
+    found = None if data is None or expected is None else unpack(data, expected)
+    if found is not None:
+        return found
+    split = build()
+    packed = pack(split)
+    if packed is not None:
+        shared.put(fingerprint(split), packed)
     return split
 
 

@@ -18,6 +18,7 @@ from evoptim.tasks.cache import cached_split
 from evoptim.tasks.dataset import Split
 from evoptim.tasks.decode import Progress, resize_images
 from evoptim.tasks.imagefolder import load_imagefolder
+from evoptim.tasks.packed import SharedImages
 from evoptim.tasks.partition import ordered_partition
 
 BATCHES = "cifar-10-batches-py"
@@ -25,7 +26,9 @@ BATCHES = "cifar-10-batches-py"
 _OTHER_SOURCE = "pass task.data: a folder or zip of the images as train|test/<class>/<image>"
 
 
-def load_cifar10(spec: TaskSpec, progress: Progress | None = None) -> Split:
+def load_cifar10(
+    spec: TaskSpec, progress: Progress | None = None, shared: SharedImages | None = None
+) -> Split:
     """Read torchvision's copy (downloaded if no data is given), or a folder or zip of the images.
 
     torchvision's copy keeps its order, as the paper does: by default the first 45,000 images train
@@ -37,8 +40,8 @@ def load_cifar10(spec: TaskSpec, progress: Progress | None = None) -> Split:
     """
     root = cache_directory() / "cifar10" if spec.data is None else _torchvision_root(spec.data)
     if root is not None:
-        return _load_torchvision(spec, root)
-    split = load_imagefolder(spec, progress)
+        return _load_torchvision(spec, root, shared)
+    split = load_imagefolder(spec, progress, shared)
     if len(split.classes) != 10:
         raise InputError(
             f"CIFAR-10 has 10 classes, but {spec.data!r} has {len(split.classes)}; choose the task "
@@ -54,13 +57,13 @@ def _torchvision_root(data: str) -> Path | None:
     return path.parent if path.name == BATCHES and path.is_dir() else None
 
 
-def _load_torchvision(spec: TaskSpec, root: Path) -> Split:
+def _load_torchvision(spec: TaskSpec, root: Path, shared: SharedImages | None) -> Split:
     folder = root / BATCHES
     if not folder.is_dir():
         _open(root, train=True, download=True)
     files = sorted(folder.iterdir())
     identity = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return cached_split(spec, "\n".join(identity), lambda: _build(spec, root))
+    return cached_split(spec, "\n".join(identity), lambda: _build(spec, root), shared)
 
 
 def _build(spec: TaskSpec, root: Path) -> Split:

@@ -11,11 +11,14 @@ from evoptim.tasks.cache import cached_split
 from evoptim.tasks.dataset import Split
 from evoptim.tasks.decode import Progress, decode_images
 from evoptim.tasks.listing import LAYOUT, list_images
+from evoptim.tasks.packed import SharedImages
 from evoptim.tasks.partition import stratified_partition
 from evoptim.tasks.source import ImageSource, identify, open_source
 
 
-def load_imagefolder(spec: TaskSpec, progress: Progress | None = None) -> Split:
+def load_imagefolder(
+    spec: TaskSpec, progress: Progress | None = None, shared: SharedImages | None = None
+) -> Split:
     """PNG, JPEG, BMP and WebP images, grey or colour.
 
     Raises:
@@ -31,7 +34,7 @@ def load_imagefolder(spec: TaskSpec, progress: Progress | None = None) -> Split:
         with open_source(data) as source:
             return _build(source, spec, progress)
 
-    return cached_split(spec, f"{identify(data)} Pillow {PIL.__version__}", build)
+    return cached_split(spec, f"{identify(data)} Pillow {PIL.__version__}", build, shared)
 
 
 def _build(source: ImageSource, spec: TaskSpec, progress: Progress | None) -> Split:

@@ -9,9 +9,12 @@ from evoptim.tasks.dataset import Split, fingerprint
 from evoptim.tasks.decode import Progress
 from evoptim.tasks.digits import load_digits
 from evoptim.tasks.imagefolder import load_imagefolder
+from evoptim.tasks.packed import SharedImages
 
 
-def load_task(spec: TaskSpec, progress: Progress | None = None) -> Split:
+def load_task(
+    spec: TaskSpec, progress: Progress | None = None, shared: SharedImages | None = None
+) -> Split:
     """Load and split the images of a task; everything that can be wrong with them shows here.
 
     The same specification gives the same split on every machine. The decoded images are kept in
@@ -20,6 +23,7 @@ def load_task(spec: TaskSpec, progress: Progress | None = None) -> Split:
     Args:
         spec: the task.
         progress: called with the number of images decoded and the number of all.
+        shared: where machines leave decoded images for each other; None decodes here.
 
     Raises:
         InputError: the data are missing, broken, too few, laid out in another way, or other than
@@ -28,9 +32,9 @@ def load_task(spec: TaskSpec, progress: Progress | None = None) -> Split:
     if spec.name == "digits":
         split = load_digits(spec)
     elif spec.name == "cifar10":
-        split = load_cifar10(spec, progress)
+        split = load_cifar10(spec, progress, shared)
     else:
-        split = load_imagefolder(spec, progress)
+        split = load_imagefolder(spec, progress, shared)
     if spec.fingerprint is not None and fingerprint(split) != spec.fingerprint:
         where = "" if spec.data is None else f" in {spec.data!r}"
         raise InputError(

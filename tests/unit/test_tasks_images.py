@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from PIL import Image
 
 from evoptim.config import TaskSpec
 from evoptim.errors import InputError
-from evoptim.tasks import decode, fingerprint, load_task, source
+from evoptim.tasks import decode, fingerprint, load_task, packed, source
+from evoptim.tasks.packed import pack
 
 
 @pytest.fixture(autouse=True)
@@ -355,3 +357,48 @@ class TestFingerprint:
             own(archive(tmp_path / "swapped.zip", swapped)),
         ]
         assert len({fingerprint(load_task(spec)) for spec in variants}) == len(variants)
+
+
+class Shelf:
+    """Where machines share images, in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def get(self, fingerprint: str) -> bytes | None:
+        return self.kept.get(fingerprint)
+
+    def put(self, fingerprint: str, data: bytes) -> None:
+        self.kept.setdefault(fingerprint, data)
+
+
+class TestSharing:
+    def test_the_second_machine_decodes_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shelf, spec = Shelf(), own(archive(tmp_path / "pets.zip", GOOD))
+        first = load_task(spec, shared=shelf)
+        known = spec.model_copy(update={"fingerprint": fingerprint(first)})
+        assert list(shelf.kept) == [known.fingerprint]
+        monkeypatch.setenv("EVOPTIM_CACHE_DIR", str(tmp_path / "another machine"))
+        monkeypatch.setattr(decode, "_decode", None)
+        second = load_task(known, shared=shelf)
+        assert fingerprint(second) == known.fingerprint
+        assert second.classes == first.classes
+
+    @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"x" * 500, None])
+    def test_what_is_damaged_is_decoded_here(self, tmp_path: Path, damage: bytes | None) -> None:
+        shelf, spec = Shelf(), own(archive(tmp_path / "pets.zip", GOOD))
+        known = spec.model_copy(update={"fingerprint": fingerprint(load_task(spec))})
+        # None: sound images, but others.
+        other = load_task(own(archive(tmp_path / "pets2.zip", GOOD), train=5))
+        shelf.kept[known.fingerprint or ""] = pack(other) or b"" if damage is None else damage
+        for entry in (tmp_path / "cache" / "tasks").iterdir():
+            shutil.rmtree(entry)
+        assert fingerprint(load_task(known, shared=shelf)) == known.fingerprint
+
+    def test_too_many_are_not_shared(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(packed, "LARGEST_PACKED", 20 * 64 * 3 - 1)
+        shelf = Shelf()
+        load_task(own(archive(tmp_path / "pets.zip", GOOD)), shared=shelf)
+        assert shelf.kept == {}
