@@ -12,6 +12,8 @@ from evoptim.report.standalone import standalone
 from evoptim.report.svg import canvas
 
 WIDTH, HEIGHT = 820, 380
+SHOWN = 5.0
+"""Points of accuracy below the best that the figure shows."""
 STYLES: Sequence[tuple[str, tuple[float, ...]]] = (
     ("grey", (5, 2)),
     ("ochre", (1.2, 1.8)),
@@ -32,7 +34,7 @@ def efficiency_figure(arms: Mapping[str, Curves], checkpoints: Sequence[float]) 
     thousands = np.array(checkpoints) / 1e3
     with canvas(HEIGHT) as (figure, axes):
         figure.set_size_inches(WIDTH / 72, HEIGHT / 72)
-        told, lowest = [], 100.0
+        told, top = [], 0.0
         for (name, curves), (colour, dashes) in zip(arms.items(), STYLES, strict=False):
             low, median, high = np.quantile(100 * curves, [0.25, 0.5, 0.75], axis=0)
             axes.fill_between(thousands, low, high, color=light(colour), alpha=0.13, linewidth=0)
@@ -45,9 +47,9 @@ def efficiency_figure(arms: Mapping[str, Curves], checkpoints: Sequence[float]) 
                 dashes=dashes or (None, None),
             )
             told.append(f"{name} {median[-1]:.1f} %")
-            # The first checkpoints, where nothing is found yet, would flatten the rest.
-            lowest = min(lowest, low[len(low) // 4])
-        axes.set_ylim(lowest - 0.5, None)
+            top = max(top, float(high.max()))
+        # What is held before anything good is found would flatten the rest.
+        axes.set_ylim(top - SHOWN, top + 0.3)
         axes.set_xlim(0.0, thousands[-1])
         axes.set_xlabel("optimizer steps, thousands")
         axes.set_ylabel("validation accuracy, fresh seeds, %")
