@@ -96,7 +96,7 @@ def _decided(spec: Sweep, lanes: Sequence[_Lane], running: Sequence[_Lane]) -> b
     """Whether the only rate left has won already: more epochs could but raise its score."""
     leader = max(lanes, key=lambda lane: lane.score)
     enough = max(spec.give_up_accuracy, spec.minimum_accuracy)
-    return running == [leader] and leader.score >= enough
+    return running == [leader] and bool(leader.accuracies) and leader.score >= enough
 
 
 def _drop(lanes: Sequence[_Lane], epoch: int, margin: float) -> None:

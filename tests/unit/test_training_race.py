@@ -56,6 +56,13 @@ def test_exactly_the_margin_behind_is_not_behind() -> None:
     assert result.rate == 2.0
 
 
+def test_a_single_rate_is_tried_even_where_every_bar_is_0() -> None:
+    bars = {"give_up_accuracy": 0.0, "minimum_accuracy": 0.0}
+    result = raced(spec((1.0,), **bars), {1.0: (0.0, 0.2, 0.3)})
+    assert ends(result) == [(1.0, 1, "cut-short")]
+    assert result.rate == 1.0
+
+
 def test_a_later_group_joins_when_the_bar_is_reached_and_catches_up() -> None:
     order: list[float] = []
     curves = {1.0: (0.1, 0.3, 0.35), 2.0: (0.2, 0.2, 0.2), 3.0: (0.25, 0.3, 0.5)}
