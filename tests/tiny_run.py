@@ -34,6 +34,7 @@ SETTINGS: dict[str, Any] = {
         "give_up_epoch": 1,
         "give_up_accuracy": 0.0,
         "minimum_accuracy": 0.0,
+        "racing": None,
     },
     "protocol.training": {
         "epochs": 2,

@@ -69,6 +69,10 @@ class StoppedClock:
     def monotonic() -> float:
         return 0.0
 
+    @staticmethod
+    def thread_time() -> float:
+        return 0.0
+
 
 def is_whole(key: str, data: bytes) -> bool:
     """Whether a document is one from its beginning to its end, read without evoptim."""

@@ -58,11 +58,11 @@ def test_the_command_takes_its_chunk_from_the_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = []
-    monkeypatch.setattr(steps, "evaluate", lambda *given: asked.append(given))
+    monkeypatch.setattr(steps, "evaluate", lambda *given, wait: asked.append((*given, wait)))
     command = ["step", "evaluate", "--store", "s", "--run", "r", "--generation", "2", *arguments]
     result = CliRunner().invoke(main, command, env=environment)
     assert (result.exit_code, result.output) == (0, "")
-    assert asked == [("s", "r", 2, chunk, 1)]
+    assert asked == [("s", "r", 2, chunk, 1, False)]
 
 
 def test_the_command_says_what_is_wrong_with_a_list() -> None:
