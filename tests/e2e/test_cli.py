@@ -90,8 +90,8 @@ def test_results_rank_and_are_the_archive_for_programs(finished: Finished) -> No
     text = output(here("results", "--run", RUN, cwd=finished.folder))
     # Once there are finals, these are what counts; the search's own ranking is still there.
     assert f"Run {RUN}: finals" in text
-    assert re.search(r"\d +Evolved \d .* trained", text)
-    assert re.search(r"\d +Adam .* trained", text)
+    assert re.search(r"\d +│ +Evolved \d .* trained", text)
+    assert re.search(r"\d +│ +Adam .* trained", text)
     printed = json.loads(output(here("results", "--run", RUN, "--json", cwd=finished.folder)))
     assert printed == json.loads((finished.run / "report/archive.json").read_bytes())
     few = output(here("results", "--run", RUN, "--search", "--top", "2", cwd=finished.folder))
