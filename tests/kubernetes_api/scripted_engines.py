@@ -44,8 +44,9 @@ class FakeCluster(FakeKubernetes):
 
     def end_workflow(self, phase: str, **status: Any) -> None:
         """Put the only workflow into a phase."""
-        (workflow,) = self.workflows.values()
-        workflow["status"] = {"phase": phase, **status}
+        ((name, workflow),) = self.workflows.items()
+        # Another thread may be copying the old one for its answer.
+        self.workflows[name] = {**workflow, "status": {"phase": phase, **status}}
 
     def put_pod(self, name: str, phase: str, labels: Object, **more: Any) -> None:
         """Add a pod, with what it printed as ``log``."""
