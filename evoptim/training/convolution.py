@@ -53,17 +53,21 @@ class Shape:
         return self.images * self.out_height * self.out_width
 
 
-class Convolution(Protocol):
+class Layer(Protocol):
     """One layer's convolution; its buffers hold what the last forward pass left."""
-
-    inside: Tensor
-    """N x H x W x C, where the input is written: the inside of the padded buffer."""
 
     def forward(self, weight: Tensor, out: Tensor) -> None:
         """Write rows x K into ``out``."""
 
     def weight_gradient(self, gradient: Tensor, out: Tensor) -> None:
         """From the gradient of the output (rows x K) that of the weights, K x 9C."""
+
+
+class Convolution(Layer, Protocol):
+    """One that may follow another layer."""
+
+    inside: Tensor
+    """N x H x W x C, where the input is written: the inside of the padded buffer."""
 
     def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
         """From the gradient of the output that of the input, N x H x W x C."""
@@ -78,9 +82,7 @@ def convolution(shape: Shape, device: torch.device, dtype: torch.dtype) -> Convo
 
 
 class Unfolded:
-    """A first layer whose input comes unfolded already: N x H' x W' x 3 x 3C."""
-
-    inside: Tensor
+    """A first :class:`Layer`, whose input comes unfolded already: N x H' x W' x 3 x 3C."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
@@ -91,16 +93,12 @@ class Unfolded:
         self._columns = patches.view(self._shape.rows, 9 * self._shape.channels)
 
     def forward(self, weight: Tensor, out: Tensor) -> None:
-        """See :class:`Convolution`."""
+        """See :class:`Layer`."""
         torch.mm(self._columns, weight.t(), out=out)
 
     def weight_gradient(self, gradient: Tensor, out: Tensor) -> None:
-        """See :class:`Convolution`."""
+        """See :class:`Layer`."""
         torch.mm(gradient.t(), self._columns, out=out)
-
-    def input_gradient(self, gradient: Tensor, weight: Tensor) -> Tensor:
-        """No layer comes before."""
-        raise NotImplementedError
 
 
 class MatrixConvolution:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from evoptim.config import ModelSpec
 from evoptim.tasks import ConvNet
 from evoptim.tasks.model import BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM
-from evoptim.training.convolution import Convolution, Shape, Unfolded, convolution
+from evoptim.training.convolution import Convolution, Layer, Shape, Unfolded, convolution
 from evoptim.training.flat import FlatWeights
 
 _aten = torch.ops.aten
@@ -133,25 +133,27 @@ class _Pass:
         unfolded = inputs.ndim == 5
         height, width = inputs.shape[1:3] if unfolded else inputs.shape[2:4]
         channels = network._channels
-        self._layers: list[Convolution] = []
         self._shapes: list[Shape] = []
         for number, block in enumerate(network._blocks):
             outputs = len(block.bias)
             shape = Shape(len(inputs), height, width, channels, outputs, 2 if number else 1)
-            first = unfolded and not number
-            self._layers.append(Unfolded(shape) if first else convolution(shape, device, precision))
             self._shapes.append(shape)
             height, width, channels = shape.out_height, shape.out_width, outputs
+        first, *later = self._shapes
+        self._first: Unfolded | Convolution = (
+            Unfolded(first) if unfolded else convolution(first, device, precision)
+        )
+        self._later = [convolution(each, device, precision) for each in later]
+        self._layers: list[Layer] = [self._first, *self._later]
         self._rows = [torch.empty(each.rows, each.outputs, device=device) for each in self._shapes]
         last = self._shapes[-1]
         self._pixels = last.out_height * last.out_width
 
     def _enter(self, inputs: Tensor) -> None:
-        first = self._layers[0]
-        if isinstance(first, Unfolded):
-            first.take(inputs)
+        if isinstance(self._first, Unfolded):
+            self._first.take(inputs)
         else:
-            first.inside.copy_(inputs.permute(0, 2, 3, 1))
+            self._first.inside.copy_(inputs.permute(0, 2, 3, 1))
 
     def _forward(self, inputs: Tensor, normalised: Callable[[int], Tensor]) -> Tensor:
         """Pooled features, N x K."""
@@ -159,7 +161,7 @@ class _Pass:
         for number in range(len(self._layers)):
             rows = normalised(number)
             if number + 1 < len(self._layers):
-                inside = self._layers[number + 1].inside
+                inside = self._later[number].inside
                 image = rows.view(inside.shape)
                 if inside.dtype == image.dtype:
                     _aten.silu.out(image, out=inside)
@@ -232,7 +234,8 @@ class _Pass:
         # Zero but for rounding; what an optimizer makes of that noise is its own affair.
         torch.sum(convolved, 0, out=block.bias_gradient)
         layer.weight_gradient(convolved, block.weight_gradient)
-        return layer.input_gradient(convolved, block.weight) if number else convolved
+        below: Tensor = convolved
+        return self._later[number - 1].input_gradient(below, block.weight) if number else below
 
 
 def _block(block: nn.Sequential, gradients: dict[int, Tensor]) -> _Block:

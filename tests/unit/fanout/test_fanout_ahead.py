@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +13,7 @@ import tiny_run
 from fanout_drive import QUICK, STAGE, Drive, missing, trains
 from kfp import dsl
 from kubernetes_api.scripted import FakeKubernetes, pod
+from step_process import running
 
 from evoptim import steps
 from evoptim.errors import InfrastructureError, InputError
@@ -25,8 +23,6 @@ from pipelines.fanout import evaluate_fanout
 from pipelines.generation import run_generation
 from pipelines.generation_component import run_generation as run_generation_component
 from pipelines.kubernetes_api import Cluster
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -203,24 +199,8 @@ evaluate_fanout(sys.argv[1], "tiny", stage, 1, ClusterProfile(), propose=propose
 
 @pytest.fixture
 def proposing(kube: FakeKubernetes, begun: Path, tmp_path: Path) -> Iterator[Any]:
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(kube.kubeconfig(tmp_path)),
-        "PYTHONPATH": str(ROOT),
-        "KUBERNETES_SERVICE_HOST": "somewhere",
-        "HOSTNAME": "the-driver",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(begun)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    yield process
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+    with running(_PROGRAM, begun, kube, tmp_path) as process:
+        yield process
 
 
 def test_interrupted_while_it_proposes_it_deletes_the_job(

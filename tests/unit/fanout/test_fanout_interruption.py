@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +11,9 @@ from typing import Any
 import pytest
 from fanout_drive import Drive, missing, trains
 from kubernetes_api.scripted import FakeKubernetes, pod
+from step_process import running
 
 from pipelines.profile import ClusterProfile
-
-ROOT = Path(__file__).resolve().parents[3]
-
 
 _PROGRAM = """
 import sys
@@ -32,24 +27,8 @@ evaluate_fanout(sys.argv[1], "tiny", Stage.generation(0), 1, ClusterProfile(), p
 
 @pytest.fixture
 def driving(kube: FakeKubernetes, proposed: Path, tmp_path: Path) -> Iterator[Any]:
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(kube.kubeconfig(tmp_path)),
-        "PYTHONPATH": str(ROOT),
-        "KUBERNETES_SERVICE_HOST": "somewhere",
-        "HOSTNAME": "the-driver",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(proposed)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    yield process
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+    with running(_PROGRAM, proposed, kube, tmp_path) as process:
+        yield process
 
 
 def started(kube: FakeKubernetes) -> bool:
