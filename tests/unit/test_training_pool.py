@@ -74,6 +74,14 @@ def test_a_killed_worker_is_named_and_ends_the_others() -> None:
     assert multiprocessing.active_children() == []
 
 
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        # Killed since, and perhaps not yet waited for.
+        return False
+
+
 def hungry(params: Any, lr: float, schedule: ScheduleSpec) -> Optimizer:
     """Fits only where no other training runs at the same time."""
     weights = list(params)
@@ -81,7 +89,7 @@ def hungry(params: Any, lr: float, schedule: ScheduleSpec) -> Optimizer:
     def exhausted(_: tiny.Scripted) -> None:
         # Workers that ran out of memory are gone; those that are left are our siblings.
         siblings = psutil.Process(os.getppid()).children()
-        if len([each for each in siblings if "spawn_main" in " ".join(each.cmdline())]) > 1:
+        if sum(is_worker(each) for each in siblings) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
 
     return tiny.Scripted(weights, lr, 3, exhausted)
