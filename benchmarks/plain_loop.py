@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +18,11 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from evoptim.config import Protocol, ScheduleSpec
-from evoptim.records import Probe
 from evoptim.tasks import ConvNet, Normalisation, Split, crop_flip_cutout, normalisation
 from evoptim.tasks import Dataset as Images
 from evoptim.training import MakeOptimizer
+from evoptim.training.epoch import Interruption
+from evoptim.training.probe import NextEpoch
 from evoptim.training.seeds import generator
 from evoptim.training.sweep import choose_rate
 
@@ -52,26 +54,23 @@ class PlainLoop:
     def evaluate(self, make_optimizer: MakeOptimizer) -> float | None:
         """The fitness, or None where there is none."""
         protocol = self.protocol
-        swept = choose_rate(protocol.sweep, lambda rate: self._probe(make_optimizer, rate))
+        swept = choose_rate(protocol.sweep, partial(self._start_probe, make_optimizer))
         if swept.rate is None:
             return None
         best = [self._train(make_optimizer, swept.rate, seed) for seed in protocol.seeds]
         return None if None in best else math.fsum(best) / len(best)  # type: ignore[arg-type]
 
-    def _probe(self, make_optimizer: MakeOptimizer, rate: float) -> Probe:
+    def _start_probe(self, make_optimizer: MakeOptimizer, rate: float) -> NextEpoch:
         sweep = self.protocol.sweep
         network, optimizer, batches = self.begin(
             make_optimizer, rate, sweep.schedule, self.protocol.seeds[0]
         )
-        accuracies: list[float] = []
-        for epoch in range(1, sweep.epochs + 1):
+
+        def next_epoch() -> float | Interruption:
             accuracy = self.epoch(network, optimizer, batches, sweep.steps_per_epoch)
-            if accuracy is None:
-                return Probe(rate=rate, accuracies=tuple(accuracies), stopped="non-finite")
-            accuracies.append(accuracy)
-            if epoch == sweep.give_up_epoch and accuracy < sweep.give_up_accuracy:
-                return Probe(rate=rate, accuracies=tuple(accuracies), stopped="below-bar")
-        return Probe(rate=rate, accuracies=tuple(accuracies), stopped="completed")
+            return "non-finite" if accuracy is None else accuracy
+
+        return next_epoch
 
     def _train(self, make_optimizer: MakeOptimizer, rate: float, seed: int) -> float | None:
         training = self.protocol.training
