@@ -9,10 +9,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from evoptim.steps.ahead import PAUSE_SECONDS
 from evoptim.steps.waiting import POLL_SECONDS
 from evoptim.store.many import THREADS
 
@@ -28,17 +29,24 @@ class Steps:
     """Seconds that processes of steps take from their start to their end, against a near store."""
 
     propose: float
+    """Until the last candidate is written."""
     select: float
     begin: float
     """The step of a whole generation, until it makes the Indexed Job."""
     finish: float
-    """The same step, when all is evaluated: it asks what is missing, and selects."""
+    """The same step, when all is evaluated and read: it asks what is missing, and selects."""
     start: float
     """An ``evaluate`` step until its first training begins: interpreter, imports, images."""
     warm: float
     """That part of ``start`` which it does while the candidates are still proposed."""
     candidate: float
     """What ``evaluate`` adds to each training."""
+    drawing: float = 0.0
+    """That part of ``propose`` in which candidates are drawn, and written as they come."""
+    step: float = 0.0
+    """That part of ``propose`` which a step of a whole generation has behind it: its start."""
+    read: float = 0.0
+    """Of a core, to make sense of one evaluation that was read."""
     request: float = 0.0
     """Of a core, for one request to S3."""
     cores: int = 1
@@ -120,9 +128,10 @@ def makespan(
         return one_by_one * (cluster.request + steps.request) + at_once * threads
 
     proposed = steps.propose + waited(*asked.propose)
+    count = len(durations)
     reads = waited(*asked.start) + waited(0, asked.start_each * chunk)
 
-    def trained(before: float, earliest: float) -> float:
+    def trained(before: float, earliest: Callable[[int], float]) -> float:
         return evaluation_end(
             durations,
             workers,
@@ -136,14 +145,38 @@ def makespan(
             per_second=cluster.pods_per_second,
         )
 
-    selected = waited(*asked.select, steps.cores)
+    one_by_one, evaluations = asked.select
     if loop:
-        tasks = driver + trained(driver + pod, 0.0)
+        tasks = driver + trained(driver + pod, lambda _: 0.0)
+        selected = waited(one_by_one, evaluations, steps.cores)
         return driver + pod + proposed + tasks + pod + steps.select + selected
     begun = pod + steps.begin + waited(*asked.begin)
-    # Its pods start while it proposes.
-    tasks = trained(cluster.pod, proposed + cluster.poll)
+    # Its pods start while it proposes, and begin with what is there.
+    last = proposed - steps.step + cluster.poll
+
+    def there(number: int) -> float:
+        return last - steps.drawing * (1 - number / count)
+
+    tasks = trained(cluster.pod, there)
+    unread = _unread(count, tasks, waited(0, 1) + steps.read)
+    selected = waited(one_by_one, unread) + steps.read * unread
     return begun + tasks + waited(*asked.watch) + steps.finish + selected
+
+
+def _unread(count: int, seconds: float, each: float) -> int:
+    """How many evaluations are left to read at the end, some having been read as they came.
+
+    Args:
+        count: All of them.
+        seconds: Until the last one is there.
+        each: Seconds for reading one.
+    """
+    if not seconds:
+        return count
+    since_the_last_look = count * PAUSE_SECONDS / seconds
+    # A third of the time is for reading, two thirds for what else the step does.
+    not_managed = count - seconds / 3 / each if each else 0.0
+    return math.ceil(min(count, max(since_the_last_look, not_managed)))
 
 
 def evaluation_end(
@@ -154,7 +187,7 @@ def evaluation_end(
     before: float,
     start: float,
     candidate: float,
-    earliest: float,
+    earliest: Callable[[int], float],
     notice: float,
     burst: float,
     per_second: float,
@@ -168,12 +201,13 @@ def evaluation_end(
         before: From making a pod to its being ready for candidates.
         start: From there to the first training.
         candidate: Added to each training.
-        earliest: When there are candidates.
+        earliest: When the first so many candidates are there.
         notice: From the end of a pod to its being noticed.
         burst: Requests that whoever makes pods may send at once.
         per_second: Requests of it a second from then on.
     """
     requests = _Bucket(burst, per_second)
+    given = 0
     begins = range(0, len(durations), chunk)
     waiting = deque(durations[begin : begin + chunk] for begin in begins)
     made = 0
@@ -191,7 +225,8 @@ def evaluation_end(
             made += 1
             if made <= EVENTS:
                 requests.take(now)
-            ready = max(created + before, earliest)
+            given += len(mine)
+            ready = max(created + before, earliest(given))
             end = ready + start + sum(mine) + candidate * len(mine)
             heapq.heappush(events, (end + notice, True))
     return last

@@ -108,8 +108,12 @@ class Cost:
 
     def seconds(self, cores: int) -> float:
         """How long the step takes on so many cores."""
+        return self.own + self.together(cores)
+
+    def together(self, cores: int) -> float:
+        """That part of it in which others work for its first process."""
         together = self.begin + (self.shared + self.beside) / min(cores, MOST)
-        return self.own + (max(together, self.beside) if self.shared else 0.0)
+        return max(together, self.beside) if self.shared else 0.0
 
 
 def run_step(store: Path, *arguments: str, begin: float = 0.0) -> Cost:
@@ -279,9 +283,11 @@ class Measured:
 
     propose: tuple[Cost, Cost]
     select: tuple[Cost, Cost]
-    finish: Cost
-    """The step of a whole generation when all is evaluated."""
+    finish: float
+    """Seconds of the step of a whole generation when all is evaluated and read."""
     mutants: int
+    read: float
+    """Of a core, for one evaluation that is read and selected from."""
 
     def together(self, cores: int) -> float:
         """Seconds to propose and to select, in the slower of the two generations."""
@@ -319,7 +325,7 @@ def measure_steps(
 ) -> Measured:
     steps.initialise(str(store), RUN, config.model_dump_json())
     propose, select = [], []
-    finish = Cost(0.0, 0)
+    finish = 0.0
     mutants = 0
     profile = read_profile().canonical_json()
     for number in (0, 1):
@@ -329,8 +335,41 @@ def measure_steps(
         select.append(run_step(store, "select", *of, begin=begin.read))
         if number == 0:
             (store / population_key(RUN, number)).unlink()
-            finish = run_step(store, "generation", *of, "--profile-json", profile, begin=begin.read)
-    return Measured((propose[0], propose[1]), (select[0], select[1]), finish, mutants)
+            finish = measure_finish(store, mutants, *of, "--profile-json", profile)
+    first = select[0]
+    read = (first.own - begin.step + first.beside + first.shared) / config.search.initial
+    return Measured((propose[0], propose[1]), (select[0], select[1]), finish, mutants, read)
+
+
+_WHEN_ALL_IS_READ = """
+import sys, time
+from contextlib import contextmanager
+from evoptim import steps
+from evoptim.cli import main
+original = steps.read_ahead
+@contextmanager
+def read_ahead(*given):
+    with original(*given) as known:
+        while len(known) < int(sys.argv[1]):
+            time.sleep(0.1)
+        print(time.process_time(), flush=True)
+        yield known
+steps.read_ahead = read_ahead
+try:
+    main(sys.argv[2:])
+finally:
+    print(time.process_time(), flush=True)
+"""
+
+
+def measure_finish(store: Path, evaluations: int, *arguments: str) -> float:
+    """Processor seconds of the step of a whole generation after its last evaluation was read."""
+    command = [sys.executable, "-c", _WHEN_ALL_IS_READ, str(evaluations), "step", "generation"]
+    command += ["--store", str(store), *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=True)
+    printed = done.stdout.split()
+    return float(printed[-1]) - float(printed[0])
 
 
 def write_records(store: Path, stage: Stage, records: Sequence[Evaluation]) -> int:
@@ -426,10 +465,10 @@ def requests(candidates: int) -> Requests:
         # Is it proposed, the configuration; the whole, written in two; the parts as well.
         propose=(4, 2 * parts),
         # Is it there, configuration, candidates, the listing, the population of before; written in
-        # two, and read by what comes next.
+        # two, and read by what comes next. Most evaluations are read before.
         select=(7 + listings, candidates),
-        # Is it proposed, the configuration; and the Job, a request to the API server.
-        begin=(3, 0),
+        # Is it proposed, the configuration twice; and the Job, a request to the API server.
+        begin=(4, 0),
         # The candidates and the listing.
         watch=(1 + listings, 0),
         # Is it proposed, the configuration, two parts of the candidates; the last record, written
@@ -478,7 +517,7 @@ def shares(
         times = replace(times, **{each: 0.0})
         without(each)
     # What goes on while pods start comes before them: what is left of it is what they wait for.
-    times, cluster = replace(times, propose=0.0), replace(cluster, poll=0.0)
+    times, cluster = replace(times, propose=0.0, drawing=0.0, step=0.0), replace(cluster, poll=0.0)
     without("propose")
     cluster = replace(cluster, pods_per_second=math.inf)
     without("pods made")
@@ -542,11 +581,13 @@ def step_times(
         propose=measured.propose[0].seconds(cores),
         select=measured.select[0].seconds(cores),
         begin=begin.job,
-        # It has begun by then.
-        finish=max(0.0, measured.finish.seconds(cores) - begin.step),
+        finish=measured.finish,
         start=start,
         warm=warm,
         candidate=candidate,
+        drawing=measured.propose[0].together(cores),
+        step=begin.step,
+        read=measured.read,
         request=request,
         cores=min(cores, MOST),
     )

@@ -1,4 +1,5 @@
-"""One whole generation in one process: it proposes while its Job starts, watches, and selects.
+"""One whole generation in one process: it proposes while its Job starts, reads the evaluations
+while the Job makes others, watches it, and selects.
 
 Each step of a workflow costs a pod, on KFP two, that the next one waits for.
 """
@@ -36,15 +37,17 @@ def run_generation(
             allows.
         KeyboardInterrupt: everything was stopped.
     """
-    evaluate_fanout(
-        store,
-        run,
-        Stage.generation(generation),
-        candidates_per_task,
-        profile,
-        propose=partial(steps.propose, store, run, generation, candidates_per_task),
-        cluster=cluster,
-        pace=pace,
-        log=log,
-    )
-    steps.select(store, run, generation)
+    stage = Stage.generation(generation)
+    with steps.read_ahead(store, run, stage) as known:
+        evaluate_fanout(
+            store,
+            run,
+            stage,
+            candidates_per_task,
+            profile,
+            propose=partial(steps.propose, store, run, generation, candidates_per_task),
+            cluster=cluster,
+            pace=pace,
+            log=log,
+        )
+    steps.select(store, run, generation, known=known)

@@ -29,8 +29,9 @@ def store_requests(stages: Stages, candidates_per_task: int, watched: bool) -> i
         candidates_per_task: Size of a chunk.
         watched: Whether an Indexed Job evaluates each stage. A step that watches it asks, before
             and after, what is missing; for a generation it also asks whether candidates are there
-            and how many there will be, and each task whether it has to wait for them. How often a
-            task that waits asks again nobody knows before.
+            and, twice, for the configuration, and each task whether it has to wait for them. How
+            often a task that waits asks again, and how often evaluations are listed while others
+            are made, nobody knows before.
     """
     initialise = _WRITE
     return (
@@ -81,7 +82,7 @@ def _evaluate(candidates: int, size: int) -> int:
 
 def _watch(generation: int | None, candidates: int, size: int) -> int:
     twice = 2 * (1 + _listings(candidates))
-    return twice if generation is None else twice + 2 + math.ceil(candidates / size)
+    return twice if generation is None else twice + 3 + math.ceil(candidates / size)
 
 
 def _select(generation: int, candidates: int) -> int:

@@ -79,7 +79,7 @@ def population(*numbers: int, generation: int = 0, fitness: float | None = 0.5) 
 
 def candidates(count: int) -> tuple[Candidate, ...]:
     """Initial candidates."""
-    return propose_initial(GENE, 0, count)
+    return tuple(propose_initial(GENE, 0, count))
 
 
 Score = float | tuple[float, float] | None

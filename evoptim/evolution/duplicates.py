@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from evoptim.records import Candidate, Place
@@ -17,9 +17,9 @@ class Firsts:
 
     _found: dict[str, tuple[str, Place]] = field(default_factory=dict)
 
-    def mark(self, candidates: Iterable[Candidate], generation: int) -> tuple[Candidate, ...]:
+    def mark(self, candidates: Iterable[Candidate], generation: int) -> Iterator[Candidate]:
         """The candidates of one generation; those that are duplicates say of whom."""
-        return tuple(self._marked(each, generation) for each in candidates)
+        return (self._marked(each, generation) for each in candidates)
 
     def remember(self, candidates: Iterable[Candidate], generation: int) -> None:
         """Take note of candidates that are marked already."""

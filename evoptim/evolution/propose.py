@@ -33,8 +33,8 @@ InOrder = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 def propose_initial(
     gene: Gene[G], seed: int, count: int, *, in_order: InOrder = map
-) -> tuple[Candidate, ...]:
-    """The random candidates of generation 0.
+) -> Iterator[Candidate]:
+    """The random candidates of generation 0, as they are drawn.
 
     Args:
         gene: What is evolved.
@@ -49,7 +49,7 @@ def propose_initial(
         _Place(index, "initial", (seed, "generation", 0, "initial", index))
         for index in range(count)
     ]
-    return tuple(_new_candidates(gene, places, set(), in_order))
+    return _new_candidates(gene, places, set(), in_order)
 
 
 def propose_children(
@@ -61,8 +61,8 @@ def propose_children(
     *,
     score_particles: bool = False,
     in_order: InOrder = map,
-) -> tuple[Candidate, ...]:
-    """The mutants of every particle for the generation after ``population``.
+) -> Iterator[Candidate]:
+    """The mutants of every particle for the generation after ``population``, as they are drawn.
 
     Args:
         gene: What is evolved.
@@ -78,28 +78,24 @@ def propose_children(
         InputError: no new mutant could be found.
     """
     generation = population.generation + 1
-    candidates: list[Candidate] = []
-    if score_particles:
-        for each in population.particles:
-            candidates.append(
-                Candidate(
-                    index=len(candidates),
-                    role="particle",
-                    id=each.id,
-                    formula=each.formula,
-                    gene=each.gene,
-                    particle=each.particle,
-                    fingerprint=gene.fingerprint(gene.from_json(each.gene)),
-                )
-            )
+    rescored = population.particles if score_particles else ()
+    for index, each in enumerate(rescored):
+        yield Candidate(
+            index=index,
+            role="particle",
+            id=each.id,
+            formula=each.formula,
+            gene=each.gene,
+            particle=each.particle,
+            fingerprint=gene.fingerprint(gene.from_json(each.gene)),
+        )
     places: list[_Place[G]] = []
     for each in population.particles:
         parent = _Parent(each.particle, each.id, gene.from_json(each.gene))
         for child in range(children):
             address = (seed, "generation", generation, "particle", each.particle, "child", child)
-            places.append(_Place(len(candidates) + len(places), "child", address, parent))
-    candidates.extend(_new_candidates(gene, places, set(seen), in_order))
-    return tuple(candidates)
+            places.append(_Place(len(rescored) + len(places), "child", address, parent))
+    yield from _new_candidates(gene, places, set(seen), in_order)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ output there once, and does nothing where the output exists: kill anything at an
 again.
 """
 
+from evoptim.steps.ahead import read_ahead
 from evoptim.steps.evaluate import evaluate, evaluate_finals
 from evoptim.steps.initialise import initialise
 from evoptim.steps.missing import Missing, chunks_to_propose, missing_chunks
@@ -27,6 +28,7 @@ __all__ = [
     "population_metrics",
     "propose",
     "propose_finals",
+    "read_ahead",
     "report",
     "select",
     "summary",

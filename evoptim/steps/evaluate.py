@@ -14,10 +14,10 @@ from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.records import Candidate, Evaluation, Outcome
 from evoptim.steps.images import load_shared
-from evoptim.steps.parts import read_chunk
+from evoptim.steps.parts import chunk_keys, read_chunk
 from evoptim.steps.reading import read_config, stage_protocol, stage_screens
 from evoptim.steps.screens import prepare, screen_of
-from evoptim.steps.waiting import is_proposed, wait_until_proposed
+from evoptim.steps.waiting import is_proposed, wait_for_candidates
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
 from evoptim.store.many import read_many
@@ -62,8 +62,10 @@ def evaluate(
     """
     opened, stage = open_store(store), Stage.generation(generation)
     if wait and not is_proposed(opened, run, stage):
-        _warm_up(opened, read_config(opened, run), stage)
-        wait_until_proposed(opened, run, stage)
+        config = read_config(opened, run)
+        keys = chunk_keys(run, config, stage, chunk, candidates_per_task)
+        _warm_up(opened, config, stage)
+        wait_for_candidates(opened, keys, f"chunk {chunk} of {stage} of the run {run!r}")
     _evaluate(opened, run, stage, chunk, candidates_per_task)
 
 

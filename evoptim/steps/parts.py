@@ -1,17 +1,22 @@
-"""The candidates of a long stage in parts, so that a task need not read 100,000 to train a few."""
+"""The candidates of a long stage in parts: a task need not read 100,000 to train a few, and can
+begin before the last one is drawn.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 
 from evoptim.config import RunConfig
-from evoptim.records import Candidates
+from evoptim.records import Candidate, Candidates
 from evoptim.steps.chunks import chunk_of
 from evoptim.steps.reading import planned_in, read_candidates
-from evoptim.store import MissingObjectError, Stage, Store, load, read_many, to_json
+from evoptim.store import MissingObjectError, Stage, Store, load, save, to_json
 from evoptim.store.layout import CANDIDATES_IN_PART, candidates_key, candidates_part_key
-from evoptim.store.pieces import cut_list
+from evoptim.store.many import THREADS
+from evoptim.store.pieces import join_lists
 
 
 def part_count(candidates: int) -> int:
@@ -24,19 +29,49 @@ def parts_of(numbers: Sequence[int]) -> range:
     return range(numbers[0] // CANDIDATES_IN_PART, numbers[-1] // CANDIDATES_IN_PART + 1)
 
 
-def write_candidates(store: Store, run: str, stage: Stage, proposed: Candidates) -> None:
-    """Write what a stage evaluates, in parts too if it is long enough."""
-    whole = to_json(proposed)
+def write_candidates(
+    store: Store,
+    run: str,
+    config: RunConfig,
+    stage: Stage,
+    about: Candidates,
+    candidates: Iterable[Candidate],
+) -> int:
+    """Write what a stage evaluates, if it is long part by part as they come, and then as a whole.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        config: Its configuration.
+        stage: Whose candidates they are.
+        about: What is said of all of them, without them.
+        candidates: At least one.
+
+    Returns:
+        How many they are.
+    """
+    drawn, key = iter(candidates), candidates_key(run, stage)
+    if not part_count(planned_in(config, stage)):
+        whole = about.model_copy(update={"candidates": tuple(drawn)})
+        save(store, key, whole)
+        return len(whole.candidates)
+    count = 0
+    parts: list[bytes] = []
+    under_way: deque[Future[bool]] = deque()
+    # The next ones are drawn while some are on their way.
+    with ThreadPoolExecutor(THREADS) as writers:
+        while part := tuple(islice(drawn, CANDIDATES_IN_PART)):
+            part_key = candidates_part_key(run, stage, len(parts))
+            parts.append(to_json(about.model_copy(update={"candidates": part})))
+            under_way.append(writers.submit(store.put, part_key, parts[-1]))
+            count += len(part)
+            if len(under_way) > THREADS:
+                under_way.popleft().result()
+        for each in under_way:
+            each.result()
     # The parts come first: where there is the whole, everything is proposed.
-    if part_count(len(proposed.candidates)):
-        keyed = [
-            (candidates_part_key(run, stage, number), part)
-            for number, part in enumerate(cut_list(whole, "candidates", CANDIDATES_IN_PART))
-        ]
-        # Many at a time, as they are read.
-        for _ in read_many(lambda each: store.put(*each), keyed):
-            pass
-    store.put(candidates_key(run, stage), whole)
+    store.put(key, join_lists(parts, "candidates"))
+    return count
 
 
 def read_chunk(
@@ -48,21 +83,30 @@ def read_chunk(
         InputError: the stage is not proposed yet, or has no such chunk.
     """
     planned = planned_in(config, stage)
+    keys = chunk_keys(run, config, stage, chunk, candidates_per_task)
     if part_count(planned):
-        numbers = chunk_of(range(planned), chunk, candidates_per_task)
-        parts = parts_of(numbers)
         try:
-            read = [
-                load(store, candidates_part_key(run, stage, part), Candidates) for part in parts
-            ]
+            read = [load(store, key, Candidates) for key in keys]
         except MissingObjectError:
-            # Not proposed yet, by a version that wrote no parts, or somebody removed them.
+            # Proposed by a version that wrote no parts, or not at all; or somebody removed them.
             pass
         else:
-            begin = numbers[0] - parts[0] * CANDIDATES_IN_PART
+            numbers = chunk_of(range(planned), chunk, candidates_per_task)
+            begin = numbers[0] % CANDIDATES_IN_PART
             found = tuple(chain.from_iterable(each.candidates for each in read))
             mine = found[begin : begin + len(numbers)]
             return read[0].model_copy(update={"candidates": mine})
     proposed = read_candidates(store, run, stage)
     mine = tuple(chunk_of(proposed.candidates, chunk, candidates_per_task))
     return proposed.model_copy(update={"candidates": mine})
+
+
+def chunk_keys(
+    run: str, config: RunConfig, stage: Stage, chunk: int, candidates_per_task: int
+) -> list[str]:
+    """The objects that hold the candidates of a chunk; raises InputError if there is none."""
+    planned = planned_in(config, stage)
+    if not part_count(planned):
+        return [candidates_key(run, stage)]
+    numbers = chunk_of(range(planned), chunk, candidates_per_task)
+    return [candidates_part_key(run, stage, part) for part in parts_of(numbers)]

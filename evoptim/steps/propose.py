@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from evoptim.analysis import build_archive, leaders
@@ -37,13 +38,13 @@ def propose(store: str, run: str, generation: int, candidates_per_task: int) -> 
     opened = open_store(store)
     stage = Stage.generation(generation)
     if is_proposed(opened, run, stage):
-        candidates = read_candidates(opened, run, stage).candidates
+        count = len(read_candidates(opened, run, stage).candidates)
     else:
         config = read_config(opened, run)
         previous = None if generation == 0 else read_population(opened, run, generation - 1)
         candidates = _candidates(opened, run, config, previous)
-        _write(opened, run, stage, config, candidates, previous)
-    return chunk_numbers(len(candidates), candidates_per_task)
+        count = _write(opened, run, stage, config, candidates, previous)
+    return chunk_numbers(count, candidates_per_task)
 
 
 def propose_finals(store: str, run: str, candidates_per_task: int, patience: int = 0) -> list[int]:
@@ -64,13 +65,12 @@ def propose_finals(store: str, run: str, candidates_per_task: int, patience: int
     opened = open_store(store)
     stage = Stage.finals()
     if is_proposed(opened, run, stage):
-        candidates = read_candidates(opened, run, stage).candidates
+        count = len(read_candidates(opened, run, stage).candidates)
     else:
         config = read_config(opened, run)
         _check_ended(opened, run, config, patience)
-        candidates = _finalists(opened, run, config)
-        _write(opened, run, stage, config, candidates)
-    return chunk_numbers(len(candidates), candidates_per_task)
+        count = _write(opened, run, stage, config, _finalists(opened, run, config))
+    return chunk_numbers(count, candidates_per_task)
 
 
 def _check_ended(store: Store, run: str, config: RunConfig, patience: int) -> None:
@@ -97,7 +97,7 @@ def _finalists(store: Store, run: str, config: RunConfig) -> tuple[Candidate, ..
 
 def _candidates(
     store: Store, run: str, config: RunConfig, previous: Population | None
-) -> tuple[Candidate, ...]:
+) -> Iterable[Candidate]:
     search = config.search
     gene = OptimizerGene(search.sampling, search.mutation, config.screens.duplicates)
     generation = 0 if previous is None else previous.generation + 1
@@ -139,15 +139,16 @@ def _write(
     run: str,
     stage: Stage,
     config: RunConfig,
-    candidates: tuple[Candidate, ...],
+    candidates: Iterable[Candidate],
     previous: Population | None = None,
-) -> None:
-    proposed = Candidates(
+) -> int:
+    """How many they are."""
+    about = Candidates(
         protocol=stage_protocol(config, stage).content_id(),
-        candidates=candidates,
+        candidates=(),
         bars=() if previous is None else _bars(config, previous),
     )
-    write_candidates(store, run, stage, proposed)
+    return write_candidates(store, run, config, stage, about, candidates)
 
 
 def _bars(config: RunConfig, previous: Population) -> tuple[float, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from evoptim.analysis import StageResult
@@ -15,6 +15,7 @@ from evoptim.steps.twins import as_own, evaluated_at, listed
 from evoptim.store import MissingObjectError, Stage, Store, load
 from evoptim.store.layout import (
     candidates_key,
+    candidates_part_key,
     config_key,
     evaluations_prefix,
     population_key,
@@ -140,13 +141,26 @@ def is_at_its_end(store: Store, run: str, config: RunConfig, number: int, patien
 
 
 def read_scores(
-    store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]
+    store: Store,
+    run: str,
+    stage: Stage,
+    candidates: Sequence[Candidate],
+    known: Mapping[str, Score] | None = None,
 ) -> dict[int, Score]:
-    """What the evaluations that there are say of a stage's candidates, by candidate index."""
+    """What the evaluations that there are say of a stage's candidates, by candidate index.
+
+    Args:
+        store: The store.
+        run: Name of the run.
+        stage: The stage.
+        candidates: Its candidates.
+        known: What some evaluations say, by key: they are not read again.
+    """
     found = _found(run, stage, candidates, listed(store, run, stage, candidates))
+    scores = dict(known or {})
     # Duplicates have the keys of others.
-    keys = list(dict.fromkeys(found.values()))
-    scores = dict(zip(keys, scores_of(store, keys), strict=True))
+    keys = [key for key in dict.fromkeys(found.values()) if key not in scores]
+    scores.update(zip(keys, scores_of(store, keys), strict=True))
     return {
         each.index: as_own(scores[found[each.index]], each)
         for each in candidates
@@ -235,7 +249,9 @@ def _check_no_gap(
     last = max((each.number for each in proposed if each.number is not None), default=-1)
     for stage in wanted:
         number = stage.number
-        begun = evaluations_prefix(run, stage).rstrip("/") in evaluated or (
+        # What is proposed in parts is evaluated before the last one is there.
+        under_way = candidates_part_key(run, stage, 0) in there
+        begun = (evaluations_prefix(run, stage).rstrip("/") in evaluated and not under_way) or (
             number is not None and (number < last or population_key(run, number) in there)
         )
         # Of a run at work a listing shows some things before others.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from evoptim.evolution import (
@@ -12,7 +12,7 @@ from evoptim.evolution import (
     select_children,
     select_initial,
 )
-from evoptim.records import Candidate, Evaluation, Particle, Population
+from evoptim.records import Candidate, Evaluation, Particle, Population, Score
 from evoptim.steps.reading import (
     read_candidates,
     read_config,
@@ -24,8 +24,16 @@ from evoptim.store import Stage, Store, load, open_store, read_many, save
 from evoptim.store.layout import population_key
 
 
-def select(store: str, run: str, generation: int) -> None:
+def select(
+    store: str, run: str, generation: int, *, known: Mapping[str, Score] | None = None
+) -> None:
     """Write the population that ``generation`` leaves to the next one.
+
+    Args:
+        store: URL of the store.
+        run: Name of the run.
+        generation: Its number.
+        known: What some of its evaluations say: see :func:`evoptim.steps.read_ahead`.
 
     Raises:
         InputError: the run is unknown or not that far, or a screen refused all of generation 0.
@@ -38,7 +46,7 @@ def select(store: str, run: str, generation: int) -> None:
     config = read_config(opened, run)
     stage = Stage.generation(generation)
     candidates = read_candidates(opened, run, stage).candidates
-    evaluations = read_scores(opened, run, stage, candidates)
+    evaluations = read_scores(opened, run, stage, candidates, known)
     check_complete(candidates, evaluations, config.max_missing_fraction)
     search = config.search
     if generation == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from evoptim.errors import InfrastructureError
 from evoptim.store import Stage, Store
@@ -18,15 +19,20 @@ def is_proposed(store: Store, run: str, stage: Stage) -> bool:
     return store.exists(candidates_key(run, stage))
 
 
-def wait_until_proposed(
-    store: Store, run: str, stage: Stage, most: float = MOST_SECONDS, poll: float = POLL_SECONDS
+def wait_for_candidates(
+    store: Store,
+    keys: Sequence[str],
+    what: str,
+    *,
+    most: float = MOST_SECONDS,
+    poll: float = POLL_SECONDS,
 ) -> None:
-    """Wait for the candidates of a stage.
+    """Wait for candidates that are still being proposed.
 
     Args:
         store: The store.
-        run: Name of the run.
-        stage: What is being proposed.
+        keys: The objects that hold them.
+        what: What they are, for people: "chunk 3 of …".
         most: Seconds to wait at most.
         poll: Seconds between two looks.
 
@@ -34,12 +40,11 @@ def wait_until_proposed(
         InfrastructureError: they did not come.
     """
     deadline = time.monotonic() + most
-    while not is_proposed(store, run, stage):
+    while not all(map(store.exists, keys)):
         left = deadline - time.monotonic()
         if left <= 0:
             raise InfrastructureError(
-                f"{stage} of the run {run!r} has no candidates after {most:.0f} s: the step that "
-                "proposes them has ended, or is slow; look into its log, then run the same "
-                "command again"
+                f"{what} has no candidates after {most:.0f} s: the step that proposes them has "
+                "ended, or is slow; look into its log, then run the same command again"
             )
         time.sleep(min(poll, left))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from json.encoder import encode_basestring
 from typing import Any, Final, TypeVar, get_args
 
@@ -107,32 +107,19 @@ def parse_pieces(data: bytes, model: type[Model]) -> Model | None:
         return None
 
 
-def cut_list(data: bytes, name: str, size: int) -> list[bytes]:
-    """Canonical JSON of a value, cut into that of values with so many items of a list at most.
+def join_lists(texts: Sequence[bytes], name: str) -> bytes:
+    """Canonical JSON of a value with the items of a list of all these values, one after another.
 
     Args:
-        data: What :func:`json_pieces` wrote, with names sorted.
-        name: A field of the value, a tuple of models that is not empty.
-        size: Items of each but the last.
+        texts: What :func:`json_pieces` wrote of at least one value, with names sorted; values that
+            differ in nothing but their list.
+        name: A field of the values, a tuple of models that is not empty.
     """
-    begin = data.index(marker := f'\n "{name}": '.encode() + _OPEN) + len(marker)
-    end = data.index(_LIST_END, begin)
-    ends = [
-        at + len(_ITEM_END) for at in _occurrences(data, _ITEM_END, begin, end + len(_LIST_END))
-    ]
-    last = ends[size - 1 :: size]
-    if last[-1:] != ends[-1:]:
-        last.append(ends[-1])
-    # Between two items stand a comma and a newline.
-    first = [begin, *(at + 2 for at in last[:-1])]
-    head, tail = data[:begin], data[end:]
-    return [head + data[one:two] + tail for one, two in zip(first, last, strict=True)]
-
-
-def _occurrences(data: bytes, what: bytes, begin: int, end: int) -> Iterator[int]:
-    while (begin := data.find(what, begin, end)) >= 0:
-        yield begin
-        begin += len(what)
+    marker = f'\n "{name}": '.encode() + _OPEN
+    begin = texts[0].index(marker) + len(marker)
+    ends = [text.index(_LIST_END, begin) for text in texts]
+    items = b",\n".join(text[begin:end] for text, end in zip(texts, ends, strict=True))
+    return texts[0][:begin] + items + texts[0][ends[0] :]
 
 
 def _items(data: bytes, begin: int, model: type[BaseModel]) -> tuple[list[BaseModel], int]:

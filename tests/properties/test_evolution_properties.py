@@ -32,7 +32,9 @@ def generations(
     start = population(
         *(place * 10**8 for place in range(1, count + 1)), fitness=draw(st.none() | fitness)
     )
-    proposed = propose_children(GENE, 0, start, children, [], score_particles=draw(st.booleans()))
+    proposed = tuple(
+        propose_children(GENE, 0, start, children, [], score_particles=draw(st.booleans()))
+    )
     found: dict[int, Score] = draw(
         st.dictionaries(st.integers(0, len(proposed) - 1), scores, max_size=len(proposed))
     )
@@ -114,7 +116,7 @@ def test_an_elitist_particle_never_gets_worse(
 def test_initial_selection_takes_the_best_in_any_order(
     results: list[Score], particles: int, shuffle: random.Random
 ) -> None:
-    proposed = propose_initial(GENE, 0, len(results))
+    proposed = tuple(propose_initial(GENE, 0, len(results)))
     records = evaluations(proposed, dict(enumerate(results)))
     chosen = select_initial(proposed, records, particles)
     mixed = dict(shuffle.sample(list(records.items()), len(records)))
@@ -145,8 +147,8 @@ def test_proposals_are_new_admitted_and_reproducible(
     crowded = ToyGene(size=300, reach=299)
     start = population(*(parent % 300 for parent in parents), generation=generation)
     seen = [crowded.identity(number) for number in sorted(used)[:200]]
-    proposed = propose_children(crowded, seed, start, children, seen)
-    assert proposed == propose_children(crowded, seed, start, children, reversed(seen))
+    proposed = tuple(propose_children(crowded, seed, start, children, seen))
+    assert proposed == tuple(propose_children(crowded, seed, start, children, reversed(seen)))
     assert len({each.id for each in proposed} - set(seen)) == len(parents) * children
     for each in proposed:
         number = crowded.from_json(each.gene or {})

@@ -55,23 +55,23 @@ def candidate(text: str, index: int = 0, **more: Any) -> Candidate:
 def test_the_first_one_is_evaluated_and_later_ones_name_it() -> None:
     firsts = Firsts()
     texts = (FIRST[0], FIRST[2], TWINS[FIRST[0]][0])
-    marked = firsts.mark([candidate(text, index) for index, text in enumerate(texts)], 0)
+    marked = tuple(firsts.mark([candidate(text, index) for index, text in enumerate(texts)], 0))
     assert [each.same_as for each in marked] == [None, None, marked[0].id]
     assert marked[2].twin == Place(generation=0, index=0)
     # Of duplicates the first one is named, in later generations too.
-    later = firsts.mark([candidate(TWINS[FIRST[0]][0], 4)], 1)
+    later = tuple(firsts.mark([candidate(TWINS[FIRST[0]][0], 4)], 1))
     assert (later[0].same_as, later[0].twin) == (marked[0].id, marked[2].twin)
 
 
 def test_those_that_are_read_back_are_remembered_and_duplicates_are_no_firsts() -> None:
     texts = (FIRST[0], TWINS[FIRST[0]][0])
-    marked = Firsts().mark([candidate(text, index) for index, text in enumerate(texts)], 3)
+    marked = tuple(Firsts().mark([candidate(text, index) for index, text in enumerate(texts)], 3))
     firsts = Firsts()
     firsts.remember(marked[1:], 3)
-    assert firsts.mark([candidate(FIRST[0])], 4)[0].same_as is None
+    assert next(iter(firsts.mark([candidate(FIRST[0])], 4))).same_as is None
     firsts = Firsts()
     firsts.remember(marked, 3)
-    assert firsts.mark([candidate(FIRST[0])], 4)[0].twin == Place(generation=3, index=0)
+    assert next(iter(firsts.mark([candidate(FIRST[0])], 4))).twin == Place(generation=3, index=0)
 
 
 def test_one_equal_half_is_enough_and_none_at_all_is_not() -> None:
@@ -80,7 +80,7 @@ def test_one_equal_half_is_enough_and_none_at_all_is_not() -> None:
         return plain.model_copy(update={"fingerprint": text})
 
     found = [with_fingerprint(text, i) for i, text in enumerate(("a-b", "c-b", None, None))]
-    marked = Firsts().mark(found, 0)
+    marked = tuple(Firsts().mark(found, 0))
     assert [each.same_as for each in marked] == [None, found[0].id, None, None]
 
 

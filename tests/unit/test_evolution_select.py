@@ -31,14 +31,14 @@ BETTER_FIRST: list[tuple[float | None, float | None]] = [
 def one_line(replacement: str, *children: Score, parent: float | None = 0.5) -> Particle:
     """The particle that a parent and children of these scores leave; it stands at 10."""
     start = population(10, fitness=parent)
-    proposed = propose_children(GENE, 0, start, len(children), [])
+    proposed = tuple(propose_children(GENE, 0, start, len(children), []))
     records = evaluations(proposed, dict(enumerate(children)))
     return select_children(start, proposed, records, replacement).particles[0]  # type: ignore[arg-type]
 
 
 def child_number(particle: Particle) -> int | None:
     """Which of the children of :func:`one_line` it is; None for the parent."""
-    proposed = propose_children(GENE, 0, population(10), 4, [])
+    proposed = tuple(propose_children(GENE, 0, population(10), 4, []))
     return next((each.index for each in proposed if each.id == particle.id), None)
 
 
@@ -118,14 +118,14 @@ def test_ties_between_children_go_to_the_lower_loss_and_then_to_the_lower_index(
 
 def test_a_missing_evaluation_counts_as_failed() -> None:
     start = population(10)
-    proposed = propose_children(GENE, 0, start, 3, [])
+    proposed = tuple(propose_children(GENE, 0, start, 3, []))
     chosen = select_children(start, proposed, evaluations(proposed, {1: 0.1}), "always")
     assert chosen.particles[0].id == proposed[1].id
 
 
 def test_every_particle_keeps_its_number_and_its_place() -> None:
     start = population(10, 20, 30)
-    proposed = propose_children(GENE, 0, start, 1, [])
+    proposed = tuple(propose_children(GENE, 0, start, 1, []))
     chosen = select_children(start, proposed, evaluations(proposed, {1: 0.9}), "always")
     assert chosen.generation == 1
     assert [each.particle for each in chosen.particles] == [0, 1, 2]
@@ -137,7 +137,7 @@ def scored_again(
 ) -> tuple[Population, list[Candidate]]:
     """A parent of fitness 0.9, scored again with the first score, and one child."""
     start = population(10, fitness=0.9)
-    proposed = propose_children(GENE, 0, start, 1, [], score_particles=True)
+    proposed = tuple(propose_children(GENE, 0, start, 1, [], score_particles=True))
     records = evaluations(proposed, dict(enumerate(scores)))
     return select_children(start, proposed, records, replacement), list(proposed)  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from evoptim.errors import InputError
 from evoptim.records import Archive, Candidates, Score
 from evoptim.store import documents, load, open_store, read_many, save, to_json
 from evoptim.store.many import THREADS
-from evoptim.store.pieces import cut_list, json_pieces, parse_pieces
+from evoptim.store.pieces import join_lists, json_pieces, parse_pieces
 
 RUN = sample_run()
 ARCHIVE = build_archive(RUN.run, RUN.config, RUN.stages)
@@ -36,14 +36,14 @@ def test_pieces_are_the_text_of_the_whole(value: BaseModel, sort_keys: bool) -> 
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1_000])
-def test_a_list_that_is_cut_is_that_of_shorter_values(size: int) -> None:
+def test_lists_that_are_joined_are_that_of_the_whole(size: int) -> None:
     whole = RUN.stages[1].candidates
     shorter = [
         Candidates(protocol=whole.protocol, candidates=whole.candidates[begin : begin + size])
         for begin in range(0, len(whole.candidates), size)
     ]
     assert len(whole.candidates) > 3
-    assert cut_list(to_json(whole), "candidates", size) == [to_json(each) for each in shorter]
+    assert join_lists([to_json(each) for each in shorter], "candidates") == to_json(whole)
 
 
 @pytest.mark.parametrize("value", VALUES[:3], ids=NAMES[:3])

@@ -65,11 +65,11 @@ def test_optimizers_drawn_in_two_processes_are_those_drawn_in_one(
 ) -> None:
     search = preset("quickstart").search
     gene = OptimizerGene(search.sampling, search.mutation)
-    alone = propose_initial(gene, 0, 120)
+    alone = tuple(propose_initial(gene, 0, 120))
     monkeypatch.setattr(processes, "LEAST", 100)
     monkeypatch.setattr(processes, "cores", lambda: 2)
     spread = partial(processes.in_order, what="candidates")
-    assert propose_initial(gene, 0, 120, in_order=spread) == alone
+    assert tuple(propose_initial(gene, 0, 120, in_order=spread)) == alone
 
 
 @pytest.mark.slow

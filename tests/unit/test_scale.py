@@ -25,9 +25,9 @@ STEPS = Steps(
 SLOW = Cluster(pod=10.0, driver=3.0, pods_per_second=inf, request=0.0, notice=1.0, poll=2.0)
 
 
-def end(durations: list[float], workers: int, chunk: int, **more: float) -> float:
-    nothing = {"before": 0.0, "start": 0.0, "candidate": 0.0, "earliest": 0.0, "notice": 0.0}
-    given = {**nothing, "burst": 0.0, "per_second": inf, **more}
+def end(durations: list[float], workers: int, chunk: int, **more: Any) -> float:
+    nothing = {"before": 0.0, "start": 0.0, "candidate": 0.0, "notice": 0.0}
+    given = {**nothing, "earliest": lambda _: 0.0, "burst": 0.0, "per_second": inf, **more}
     return evaluation_end(durations, workers, chunk, **given)
 
 
@@ -94,7 +94,35 @@ def test_what_is_proposed_before_a_pod_is_ready_is_not_waited_for() -> None:
 
 def test_later_pods_find_candidates() -> None:
     # The second pod is made at 22 + 1, and is ready 5 later.
-    assert end([1.0, 1.0], 1, 1, before=5.0, earliest=21.0) == pytest.approx(22.0 + 5.0 + 1.0)
+    assert end([1.0, 1.0], 1, 1, before=5.0, earliest=lambda _: 21.0) == pytest.approx(
+        22.0 + 5.0 + 1.0
+    )
+
+
+def test_a_pod_begins_when_its_own_candidates_are_there() -> None:
+    # Two pods of two candidates each, of which one more is there every 5 s.
+    assert end([1.0] * 4, 2, 2, earliest=lambda number: 5.0 * number) == pytest.approx(20.0 + 2.0)
+    # Of 100 to propose 3 are behind a step that is at work, and in the last 40 candidates are drawn
+    # one after another: the first two of four are there at 15 + 77, the others at 15 + 97.
+    parts = replace(STEPS, drawing=40.0, step=3.0)
+    cluster = replace(SLOW, poll=0.0)
+    train = 1 + 2 * 1.5
+    assert makespan([1.0] * 4, 2, 2, "argo job", parts, cluster) == 15 + 97 + train + 1 + 30
+    assert makespan([1.0] * 4, 1, 4, "argo job", parts, cluster) == 15 + 97 + 1 + 4 * 1.5 + 1 + 30
+    one_by_one = makespan([60.0] * 4, 1, 1, "argo job", parts, cluster)
+    # Each of them starts 14 after the one before has been counted, while 67 s is the first there.
+    assert one_by_one == 15 + 67 + 4 * (1 + 60.5 + 1) + 3 * 13 + 30
+
+
+def test_evaluations_are_read_as_they_come_but_for_the_last_ones() -> None:
+    steps, asked = replace(NOTHING, read=0.1), Requests(select=(0, 1_000))
+    # 100 s of training on one worker, a look every 2 s: 20 evaluations are left.
+    durations = [0.1] * 1_000
+    took = makespan(durations, 1, 1, "argo job", replace(NOTHING, read=0.01), FREE, asked)
+    assert took == pytest.approx(100 + 20 * 0.01, abs=0.011)
+    # Reading takes a third of the time at most: at 0.1 s each, 333 of 1,000 are read by then.
+    took = makespan(durations, 1, 1, "argo job", steps, FREE, asked)
+    assert took == pytest.approx(100 + 667 * 0.1, abs=0.11)
 
 
 def test_requests_cost_time_where_they_are_waited_for() -> None:
@@ -109,13 +137,14 @@ def test_requests_cost_time_where_they_are_waited_for() -> None:
     )
     took = makespan([0.0] * 6, 1, 3, "argo job", NOTHING, cluster, asked)
     assert THREADS == 16
-    assert took == 16 * (1 + 100 + 2 * 1_000) + 10 + 6 * 10_000
+    # All but the last evaluation are read before.
+    assert took == 16 * (1 + 100 + 2 * 1_000) + 1 + 6 * 10_000
 
 
 def test_requests_take_the_time_of_their_core_even_in_threads() -> None:
     steps = replace(NOTHING, request=1.0, cores=5)
     asked = Requests(select=(0, 10), start_each=100, candidate=1_000)
-    took = makespan([0.0] * 6, 1, 3, "argo job", steps, FREE, asked)
+    took = makespan([0.0] * 6, 1, 3, "argo loop", steps, FREE, asked)
     assert took == 10 / 5 + 6 * (100 + 1_000)
 
 
@@ -146,7 +175,9 @@ def test_the_benchmark_measures_real_steps(tmp_path: Path, monkeypatch: pytest.M
     assert begin.job > begin.step > 0.05
     assert 1e-5 < scale.measure_request(records) < 0.1
     found = scale.measure_steps(tmp_path / "ten", config, records, begin)
-    for cost in (*found.propose, *found.select, found.finish):
+    assert found.finish > 0.0
+    assert found.read > 0.0
+    for cost in (*found.propose, *found.select):
         assert cost.own > 0.1
         assert (cost.beside, cost.shared, cost.begin) == (0.0, 0.0, 0.0)
         assert cost.memory > 2**24

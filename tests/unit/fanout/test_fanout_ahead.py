@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from step_process import running
 
 from evoptim import steps
 from evoptim.errors import InfrastructureError, InputError
+from evoptim.evolution import Firsts
+from evoptim.steps import ahead as ahead_module
+from evoptim.steps import parts, scores
+from evoptim.steps.reading import read_config, read_stages
 from evoptim.store import open_store
-from evoptim.store.layout import candidates_key, population_key
+from evoptim.store.layout import candidates_key, evaluation_key, population_key
 from pipelines.fanout import evaluate_fanout
 from pipelines.generation import run_generation
 from pipelines.generation_component import run_generation as run_generation_component
@@ -248,10 +253,92 @@ def test_a_pod_that_is_there_first_waits_for_its_candidates(begun: Path) -> None
 
 
 def test_no_pod_waits_for_ever(begun: Path) -> None:
-    from evoptim.steps.waiting import wait_until_proposed
+    from evoptim.steps.waiting import wait_for_candidates
 
-    with pytest.raises(InfrastructureError, match=r"has no candidates after 0 s: the step that"):
-        wait_until_proposed(open_store(str(begun)), "tiny", STAGE, most=0.2, poll=0.05)
+    store, keys = open_store(str(begun)), [candidates_key("tiny", STAGE)]
+    with pytest.raises(InfrastructureError, match=r"chunk 2 has no candidates after 0 s: the step"):
+        wait_for_candidates(store, keys, "chunk 2", most=0.2, poll=0.05)
+
+
+def test_pods_begin_with_the_candidates_that_are_there(
+    begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "CANDIDATES_IN_PART", 2)
+    drawn = threading.Event()
+    original = Firsts.mark
+
+    def mark(self: Firsts, candidates: Any, generation: int) -> Iterator[Any]:
+        for each in original(self, candidates, generation):
+            if each.index == 4:
+                assert drawn.wait(60)
+            yield each
+
+    monkeypatch.setattr(Firsts, "mark", mark)
+    proposer = threading.Thread(target=steps.propose, args=(str(begun), "tiny", 0, 1), daemon=True)
+    proposer.start()
+    try:
+        steps.evaluate(str(begun), "tiny", 0, 1, 1, wait=True)
+        store = open_store(str(begun))
+        assert store.exists(evaluation_key("tiny", STAGE, 1))
+        assert not store.exists(candidates_key("tiny", STAGE))
+        # Whoever looks at the run meanwhile finds nothing wrong with it.
+        config = read_config(store, "tiny")
+        assert read_stages(store, "tiny", config) == ()
+    finally:
+        drawn.set()
+        proposer.join(60)
+    assert missing(begun) == (0, 2, 3, 4)
+
+
+# Reading meanwhile
+
+
+def test_a_selection_reads_no_evaluation_that_was_read_meanwhile(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead_module, "PAUSE_SECONDS", 0.01)
+    for chunk in range(4):
+        steps.evaluate(str(drive.store), "tiny", 0, chunk, 1)
+    with steps.read_ahead(str(drive.store), "tiny", STAGE) as known:
+        deadline = time.monotonic() + 60
+        while len(known) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    steps.evaluate(str(drive.store), "tiny", 0, 4, 1)
+    read: list[str] = []
+    original = scores.scores_here
+
+    def listen(store: Any, keys: Any) -> Any:
+        read.extend(keys)
+        return original(store, keys)
+
+    monkeypatch.setattr(scores, "scores_here", listen)
+    steps.select(str(drive.store), "tiny", 0, known=known)
+    assert read == [evaluation_key("tiny", STAGE, 4)]
+    population = (drive.store / population_key("tiny", 0)).read_bytes()
+    (drive.store / population_key("tiny", 0)).unlink()
+    steps.select(str(drive.store), "tiny", 0)
+    assert (drive.store / population_key("tiny", 0)).read_bytes() == population
+
+
+def test_what_is_no_evaluation_is_left_to_the_selection(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead_module, "PAUSE_SECONDS", 0.01)
+    for chunk in range(5):
+        steps.evaluate(str(drive.store), "tiny", 0, chunk, 1)
+    folder = drive.store / "runs/tiny/generations/000/evaluations"
+    (folder / "notes.txt").write_text("somebody's")
+    torn = folder / "00003.json"
+    torn.write_bytes(torn.read_bytes()[:40])
+    with steps.read_ahead(str(drive.store), "tiny", STAGE) as known:
+        deadline = time.monotonic() + 60
+        while len(known) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert sorted(known) == [evaluation_key("tiny", STAGE, index) for index in range(3)]
+    with pytest.raises(InputError, match=r"00003\.json is not"):
+        steps.select(str(drive.store), "tiny", 0, known=known)
 
 
 def test_a_step_that_was_not_told_to_wait_does_not(begun: Path) -> None:
