@@ -349,11 +349,11 @@ from evoptim.cli import main
 original = steps.read_ahead
 @contextmanager
 def read_ahead(*given):
-    with original(*given) as known:
-        while len(known) < int(sys.argv[1]):
+    with original(*given) as ahead:
+        while len(ahead.scores) < int(sys.argv[1]):
             time.sleep(0.1)
         print(time.process_time(), flush=True)
-        yield known
+        yield ahead
 steps.read_ahead = read_ahead
 try:
     main(sys.argv[2:])
@@ -464,17 +464,17 @@ def requests(candidates: int) -> Requests:
     return Requests(
         # Is it proposed, the configuration; the whole, written in two; the parts as well.
         propose=(4, 2 * parts),
-        # Is it there, configuration, candidates, the listing, the population of before; written in
-        # two, and read by what comes next. Most evaluations are read before.
-        select=(7 + listings, candidates),
+        # Is it there, configuration, the listing, the population of before; written in two, and
+        # read by what comes next. Candidates and most evaluations are read before.
+        select=(6 + listings, candidates),
         # Is it proposed, the configuration twice; and the Job, a request to the API server.
         begin=(4, 0),
-        # The candidates and the listing.
-        watch=(1 + listings, 0),
-        # Is it proposed, the configuration, two parts of the candidates; the last record, written
-        # in four.
-        start=(4 + WRITTEN, 0),
-        # Is it there, does another run have it.
+        # The listing.
+        watch=(listings, 0),
+        # Is it proposed, the configuration, two parts of the candidates, the listing; the last
+        # record, written in four.
+        start=(5 + WRITTEN, 0),
+        # Does another run have it.
         start_each=requests_per_candidate() - WRITTEN,
         candidate=WRITTEN,
     )

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from evoptim.errors import EvoptimError, InfrastructureError, InputError
-from evoptim.steps import Missing, chunks_to_propose, missing_chunks
+from evoptim.steps import Ahead, Missing, chunks_to_propose, missing_chunks
 from evoptim.store import Stage
 from pipelines.job import (
     SPEC_ANNOTATION,
@@ -67,6 +68,7 @@ def evaluate_fanout(
     profile: ClusterProfile,
     *,
     propose: Callable[[], object] | None = None,
+    ahead: Ahead | None = None,
     cluster: Cluster | None = None,
     pace: Pace | None = None,
     log: Callable[[str], None] = say,
@@ -85,6 +87,7 @@ def evaluate_fanout(
         profile: How pods run.
         propose: Writes the candidates, if they are not there yet. The Job is made before, so that
             its pods start meanwhile; if it fails, the Job is deleted.
+        ahead: What others read of the stage meanwhile.
         cluster: The cluster; None for the one that :func:`~pipelines.kubernetes_api.connect` finds.
         pace: How often to look.
         log: Called with each line of progress.
@@ -97,18 +100,15 @@ def evaluate_fanout(
         KeyboardInterrupt: everything was stopped.
     """
     work = Work(store, run, stage, candidates_per_task)
-    ahead = None if propose is None else chunks_to_propose(store, run, stage, candidates_per_task)
-    missing = ahead or _missing(work)
+    look = partial(missing_chunks, store, run, stage, candidates_per_task, ahead)
+    planned = None if propose is None else chunks_to_propose(store, run, stage, candidates_per_task)
+    missing = planned or look()
     if not missing.chunks:
         log(f"{stage}: all {missing.total} chunks are evaluated already")
         return
-    driver = _Driver(profile, work, cluster or connect(), pace or Pace(), log)
+    driver = _Driver(profile, work, look, cluster or connect(), pace or Pace(), log)
     with _interruptible():
-        driver.run(missing, None if ahead is None else propose)
-
-
-def _missing(work: Work) -> Missing:
-    return missing_chunks(work.store, work.run, work.stage, work.candidates_per_task)
+        driver.run(missing, None if planned is None else propose)
 
 
 class _Driver:
@@ -116,12 +116,14 @@ class _Driver:
         self,
         profile: ClusterProfile,
         work: Work,
+        look: Callable[[], Missing],
         cluster: Cluster,
         pace: Pace,
         log: Callable[[str], None],
     ) -> None:
         self.profile = profile
         self.work = work
+        self.look = look
         self.cluster = cluster
         self.pace = pace
         self.log = log
@@ -139,13 +141,13 @@ class _Driver:
             if propose is not None:
                 begun = self._create_or_adopt(manifest)
                 self._propose(propose, manifest)
-                missing = _missing(self.work)
+                missing = self.look()
             while missing.chunks:
                 manifest = self._manifest(missing)
                 job, adopted = begun or self._create_or_adopt(manifest)
                 begun = None
                 status = self._follow(job)
-                missing = _missing(self.work)
+                missing = self.look()
                 if status is None:
                     deletions += 1
                     self._check_deletions(deletions, manifest)

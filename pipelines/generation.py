@@ -38,7 +38,7 @@ def run_generation(
         KeyboardInterrupt: everything was stopped.
     """
     stage = Stage.generation(generation)
-    with steps.read_ahead(store, run, stage) as known:
+    with steps.read_ahead(store, run, stage) as ahead:
         evaluate_fanout(
             store,
             run,
@@ -46,8 +46,9 @@ def run_generation(
             candidates_per_task,
             profile,
             propose=partial(steps.propose, store, run, generation, candidates_per_task),
+            ahead=ahead,
             cluster=cluster,
             pace=pace,
             log=log,
         )
-    steps.select(store, run, generation, known=known)
+    steps.select(store, run, generation, ahead=ahead)

@@ -49,8 +49,8 @@ def store_requests(stages: Stages, candidates_per_task: int, watched: bool) -> i
 
 def requests_per_candidate() -> int:
     """What a task asks for each candidate that nobody has evaluated yet."""
-    # Is it there, does another run have it; written for all runs, then for this one.
-    return 2 + 2 * _WRITE
+    # Does another run have it; written for all runs, then for this one.
+    return 1 + 2 * _WRITE
 
 
 def _propose(generation: int | None, candidates: int, stages: Stages) -> int:
@@ -74,9 +74,10 @@ def _read(stages: Stages) -> int:
 def _evaluate(candidates: int, size: int) -> int:
     numbers = range(candidates)
     chunks = [numbers[begin : begin + size] for begin in range(0, candidates, size)]
-    # The configuration, and the candidates or those of their parts that hold the chunk.
+    # The configuration, the candidates or those of their parts that hold the chunk, and what is
+    # there of it: a listing, of one page as a rule.
     long = part_count(candidates) > 0
-    inputs = sum(1 + (len(parts_of(chunk)) if long else 1) for chunk in chunks)
+    inputs = sum(2 + (len(parts_of(chunk)) if long else 1) for chunk in chunks)
     return inputs + requests_per_candidate() * candidates
 
 

@@ -5,7 +5,7 @@ output there once, and does nothing where the output exists: kill anything at an
 again.
 """
 
-from evoptim.steps.ahead import read_ahead
+from evoptim.steps.ahead import Ahead, read_ahead
 from evoptim.steps.evaluate import evaluate, evaluate_finals
 from evoptim.steps.initialise import initialise
 from evoptim.steps.missing import Missing, chunks_to_propose, missing_chunks
@@ -16,6 +16,7 @@ from evoptim.steps.select import population_metrics, select
 
 __all__ = [
     "END",
+    "Ahead",
     "Missing",
     "champion",
     "chunks_to_propose",

@@ -1,17 +1,19 @@
-"""Reads evaluations while others are made, so that a selection waits for the last ones alone."""
+"""Reads a stage while it is evaluated, so that a selection waits for the last ones alone."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 from evoptim.errors import EvoptimError
-from evoptim.records import Score
-from evoptim.steps.reading import planned_in, read_config
+from evoptim.records import Candidate, Score
+from evoptim.steps.reading import planned_in, read_candidates, read_config
 from evoptim.steps.scores import scores_here
+from evoptim.steps.waiting import is_proposed
 from evoptim.store import Stage, open_store
 from evoptim.store.layout import evaluation_key, evaluations_prefix
 
@@ -21,11 +23,19 @@ _REST: Final = 2.0
 """The pause after a look, in times of what it took: most of a core stays free."""
 
 
-@contextmanager
-def read_ahead(store: str, run: str, stage: Stage) -> Iterator[Mapping[str, Score]]:
-    """What the evaluations of a stage say, by key; more of it comes until the block is left.
+@dataclass
+class Ahead:
+    """What has been read of a stage. Nothing of it ever changes in the store."""
 
-    An evaluation never changes, so that what is read here is what a selection would read.
+    candidates: tuple[Candidate, ...] = ()
+    """All of them, or none as yet."""
+    scores: dict[str, Score] = field(default_factory=dict)
+    """What its evaluations say, by key."""
+
+
+@contextmanager
+def read_ahead(store: str, run: str, stage: Stage) -> Iterator[Ahead]:
+    """What can be read of a stage by and by, until the block is left.
 
     Args:
         store: URL of the store.
@@ -38,10 +48,13 @@ def read_ahead(store: str, run: str, stage: Stage) -> Iterator[Mapping[str, Scor
     opened = open_store(store)
     planned = planned_in(read_config(opened, run), stage)
     keys = {evaluation_key(run, stage, index) for index in range(planned)}
-    found: dict[str, Score] = {}
+    ahead = Ahead()
+    found = ahead.scores
     over = threading.Event()
 
     def look() -> None:
+        if not ahead.candidates and is_proposed(opened, run, stage):
+            ahead.candidates = read_candidates(opened, run, stage).candidates
         there = opened.list(evaluations_prefix(run, stage))
         new = [each for each in there if each in keys and each not in found]
         for key, score in zip(new, scores_here(opened, new), strict=True):
@@ -62,7 +75,7 @@ def read_ahead(store: str, run: str, stage: Stage) -> Iterator[Mapping[str, Scor
     reader = threading.Thread(target=read, name="read-ahead", daemon=True)
     reader.start()
     try:
-        yield found
+        yield ahead
     finally:
         over.set()
         reader.join()

@@ -14,6 +14,7 @@ from evoptim.errors import InputError
 from evoptim.genome import Genome
 from evoptim.records import Candidate, Evaluation, Outcome
 from evoptim.steps.images import load_shared
+from evoptim.steps.missing import unevaluated
 from evoptim.steps.parts import chunk_keys, read_chunk
 from evoptim.steps.reading import read_config, stage_protocol, stage_screens
 from evoptim.steps.screens import prepare, screen_of
@@ -91,8 +92,7 @@ def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> No
     screens = stage_screens(config, stage)
     asked = read_many(
         lambda each: _left(store, run, stage, each, protocol, screens, mine.bars),
-        # A duplicate takes its twin's evaluation when it is read (evoptim.steps.twins).
-        [each for each in mine.candidates if each.same_as is None],
+        unevaluated(store, run, stage, mine.candidates),
     )
     left = [each for each in asked if each is not None]
     if any(each.screen is not None for each in left):
@@ -156,14 +156,12 @@ def _left(
     screens: Screens,
     bars: tuple[float, ...],
 ) -> _Left | None:
-    """What is left to do for a candidate; None where the run has its evaluation.
+    """What is left to do for a candidate; None where another run's evaluation is all it needs.
 
     Its screens are asked even if another run has trained it: whether it is refused or stopped must
     depend on the run's configuration alone, not on what else is in the store.
     """
     key = evaluation_key(run, stage, candidate.index)
-    if store.exists(key):
-        return None
     known = _shared(store, candidate, protocol)
     screen = screen_of(candidate, screens)
     if bars and known is not None and known.outcome is Outcome.ERRORED:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from evoptim.records import Candidate
+from evoptim.steps.ahead import Ahead
 from evoptim.steps.chunks import chunk_numbers
 from evoptim.steps.reading import planned_in, read_candidates, read_config
 from evoptim.steps.waiting import is_proposed
 from evoptim.store import Stage, Store, open_store
-from evoptim.store.layout import evaluation_key, evaluations_prefix
+from evoptim.store.layout import evaluation_key
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,26 @@ class Missing:
     """Candidates without an evaluation; a duplicate needs none."""
 
 
-def missing_chunks(store: str, run: str, stage: Stage, candidates_per_task: int) -> Missing:
+def missing_chunks(
+    store: str, run: str, stage: Stage, candidates_per_task: int, ahead: Ahead | None = None
+) -> Missing:
     """The chunks of a stage in which at least one candidate has no evaluation.
+
+    Args:
+        store: URL of the store.
+        run: Name of the run.
+        stage: Which one.
+        candidates_per_task: Size of a chunk.
+        ahead: What was read of the stage before.
 
     Raises:
         InputError: the run or its stage is unknown, or ``candidates_per_task`` is below 1.
     """
     opened = open_store(store)
-    candidates = read_candidates(opened, run, stage).candidates
+    candidates = (ahead and ahead.candidates) or read_candidates(opened, run, stage).candidates
     total = len(chunk_numbers(len(candidates), candidates_per_task))
     missing = unevaluated(opened, run, stage, candidates)
-    chunks = sorted({place // candidates_per_task for place in missing})
+    chunks = sorted({each.index // candidates_per_task for each in missing})
     return Missing(tuple(chunks), total, len(missing))
 
 
@@ -55,11 +66,22 @@ def chunks_to_propose(
     return Missing(chunks, len(chunks), candidates)
 
 
-def unevaluated(store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]) -> list[int]:
-    """The places of those of a stage's candidates that have no evaluation, and need one."""
-    there = set(store.list(evaluations_prefix(run, stage)))
-    return [
-        place
-        for place, each in enumerate(candidates)
-        if each.same_as is None and evaluation_key(run, stage, each.index) not in there
-    ]
+def unevaluated(
+    store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]
+) -> list[Candidate]:
+    """Those of some consecutive candidates of a stage that have no evaluation, and need one."""
+    # A duplicate takes its twin's evaluation when it is read (evoptim.steps.twins).
+    needed = {
+        evaluation_key(run, stage, each.index): each for each in candidates if each.same_as is None
+    }
+    if len(needed) == 1:
+        return [each for key, each in needed.items() if not store.exists(key)]
+    # One listing costs less than asking for every object; what all keys begin with keeps it short.
+    there = set(store.list(_common_start(list(needed)))) if needed else set()
+    return [each for key, each in needed.items() if key not in there]
+
+
+def _common_start(texts: Sequence[str]) -> str:
+    first, last = min(texts), max(texts)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(letter for letter, _ in alike)

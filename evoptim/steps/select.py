@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 from evoptim.evolution import (
@@ -12,7 +12,8 @@ from evoptim.evolution import (
     select_children,
     select_initial,
 )
-from evoptim.records import Candidate, Evaluation, Particle, Population, Score
+from evoptim.records import Candidate, Evaluation, Particle, Population
+from evoptim.steps.ahead import Ahead
 from evoptim.steps.reading import (
     read_candidates,
     read_config,
@@ -24,16 +25,14 @@ from evoptim.store import Stage, Store, load, open_store, read_many, save
 from evoptim.store.layout import population_key
 
 
-def select(
-    store: str, run: str, generation: int, *, known: Mapping[str, Score] | None = None
-) -> None:
+def select(store: str, run: str, generation: int, *, ahead: Ahead | None = None) -> None:
     """Write the population that ``generation`` leaves to the next one.
 
     Args:
         store: URL of the store.
         run: Name of the run.
         generation: Its number.
-        known: What some of its evaluations say: see :func:`evoptim.steps.read_ahead`.
+        ahead: What was read of it before, see :func:`evoptim.steps.read_ahead`.
 
     Raises:
         InputError: the run is unknown or not that far, or a screen refused all of generation 0.
@@ -45,8 +44,9 @@ def select(
         return
     config = read_config(opened, run)
     stage = Stage.generation(generation)
-    candidates = read_candidates(opened, run, stage).candidates
-    evaluations = read_scores(opened, run, stage, candidates, known)
+    ahead = ahead or Ahead()
+    candidates = ahead.candidates or read_candidates(opened, run, stage).candidates
+    evaluations = read_scores(opened, run, stage, candidates, ahead.scores)
     check_complete(candidates, evaluations, config.max_missing_fraction)
     search = config.search
     if generation == 0:

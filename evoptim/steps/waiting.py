@@ -11,7 +11,7 @@ from evoptim.store.layout import candidates_key
 
 MOST_SECONDS = 600.0
 """By then a step that was killed while it proposed has its successor; a Job tries again later."""
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 
 
 def is_proposed(store: Store, run: str, stage: Stage) -> bool:

@@ -28,6 +28,8 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     # Parts of two, so that chunks of three also begin in the midst of one.
     monkeypatch.setattr("evoptim.steps.parts.CANDIDATES_IN_PART", 2)
+    # How often it looks is a matter of time.
+    monkeypatch.setattr("evoptim.steps.ahead.PAUSE_SECONDS", 1_000.0)
 
 
 @pytest.fixture
@@ -60,9 +62,10 @@ def search(store: str, **changes: Any) -> RunConfig:
 
     for number in range(GENERATIONS + 1):
         stage = Stage.generation(number)
-        assert steps.chunks_to_propose(store, "tiny", stage, SIZE) is not None
-        evaluated(stage, steps.propose(store, "tiny", number, SIZE))
-        steps.select(store, "tiny", number)
+        with steps.read_ahead(store, "tiny", stage) as ahead:
+            assert steps.chunks_to_propose(store, "tiny", stage, SIZE) is not None
+            evaluated(stage, steps.propose(store, "tiny", number, SIZE))
+        steps.select(store, "tiny", number, ahead=ahead)
         steps.population_metrics(store, "tiny", number)
     evaluated(Stage.finals(), steps.propose_finals(store, "tiny", SIZE))
     steps.report(store, "tiny")

@@ -299,9 +299,9 @@ def test_a_selection_reads_no_evaluation_that_was_read_meanwhile(
     monkeypatch.setattr(ahead_module, "PAUSE_SECONDS", 0.01)
     for chunk in range(4):
         steps.evaluate(str(drive.store), "tiny", 0, chunk, 1)
-    with steps.read_ahead(str(drive.store), "tiny", STAGE) as known:
+    with steps.read_ahead(str(drive.store), "tiny", STAGE) as ahead:
         deadline = time.monotonic() + 60
-        while len(known) < 4:
+        while len(ahead.scores) < 4:
             assert time.monotonic() < deadline
             time.sleep(0.01)
     steps.evaluate(str(drive.store), "tiny", 0, 4, 1)
@@ -313,7 +313,7 @@ def test_a_selection_reads_no_evaluation_that_was_read_meanwhile(
         return original(store, keys)
 
     monkeypatch.setattr(scores, "scores_here", listen)
-    steps.select(str(drive.store), "tiny", 0, known=known)
+    steps.select(str(drive.store), "tiny", 0, ahead=ahead)
     assert read == [evaluation_key("tiny", STAGE, 4)]
     population = (drive.store / population_key("tiny", 0)).read_bytes()
     (drive.store / population_key("tiny", 0)).unlink()
@@ -331,14 +331,14 @@ def test_what_is_no_evaluation_is_left_to_the_selection(
     (folder / "notes.txt").write_text("somebody's")
     torn = folder / "00003.json"
     torn.write_bytes(torn.read_bytes()[:40])
-    with steps.read_ahead(str(drive.store), "tiny", STAGE) as known:
+    with steps.read_ahead(str(drive.store), "tiny", STAGE) as ahead:
         deadline = time.monotonic() + 60
-        while len(known) < 3:
+        while len(ahead.scores) < 3:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-    assert sorted(known) == [evaluation_key("tiny", STAGE, index) for index in range(3)]
+    assert sorted(ahead.scores) == [evaluation_key("tiny", STAGE, index) for index in range(3)]
     with pytest.raises(InputError, match=r"00003\.json is not"):
-        steps.select(str(drive.store), "tiny", 0, known=known)
+        steps.select(str(drive.store), "tiny", 0, ahead=ahead)
 
 
 def test_a_step_that_was_not_told_to_wait_does_not(begun: Path) -> None:
