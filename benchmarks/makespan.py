@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evoptim.steps.ahead import PAUSE_SECONDS
+from evoptim.steps.chunks import runs_of
 from evoptim.steps.waiting import POLL_SECONDS
 from evoptim.store.many import THREADS
 
@@ -201,15 +202,15 @@ def evaluation_end(
         before: From making a pod to its being ready for candidates.
         start: From there to the first training.
         candidate: Added to each training.
-        earliest: When the first so many candidates are there.
+        earliest: When the first so many candidates are there; a pod begins with those of the first
+            run of its chunk.
         notice: From the end of a pod to its being noticed.
         burst: Requests that whoever makes pods may send at once.
         per_second: Requests of it a second from then on.
     """
     requests = _Bucket(burst, per_second)
-    given = 0
     begins = range(0, len(durations), chunk)
-    waiting = deque(durations[begin : begin + chunk] for begin in begins)
+    waiting = deque(runs_of(len(durations), number, chunk) for number in range(len(begins)))
     made = 0
     # What happens next: a place that is free, or a pod that has ended.
     events: list[tuple[float, bool]] = [(0.0, False)] * min(workers, len(begins))
@@ -225,9 +226,11 @@ def evaluation_end(
             made += 1
             if made <= EVENTS:
                 requests.take(now)
-            given += len(mine)
-            ready = max(created + before, earliest(given))
-            end = ready + start + sum(mine) + candidate * len(mine)
+            end, starts = created + before, start
+            for run in filter(None, mine):
+                trains = sum(durations[number] + candidate for number in run)
+                end = max(end, earliest(run[-1] + 1)) + starts + trains
+                starts = 0.0
             heapq.heappush(events, (end + notice, True))
     return last
 

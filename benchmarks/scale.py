@@ -471,9 +471,9 @@ def requests(candidates: int) -> Requests:
         begin=(4, 0),
         # The listing.
         watch=(listings, 0),
-        # Is it proposed, the configuration, two parts of the candidates, the listing; the last
-        # record, written in four.
-        start=(5 + WRITTEN, 0),
+        # Is it proposed, the configuration; for each run of its candidates, two parts, which are
+        # waited for, and the listing; the last record, written in four.
+        start=(2 + 2 * 5 + WRITTEN, 0),
         # Does another run have it.
         start_each=requests_per_candidate() - WRITTEN,
         candidate=WRITTEN,

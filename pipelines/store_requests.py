@@ -9,6 +9,7 @@ two more when they are decoded, and one on each machine that fetches them.
 import math
 from collections.abc import Sequence
 
+from evoptim.steps.chunks import chunk_numbers, chunk_of
 from evoptim.steps.parts import part_count, parts_of
 
 # To write an object once takes two requests: a store asks first.
@@ -72,8 +73,7 @@ def _read(stages: Stages) -> int:
 
 
 def _evaluate(candidates: int, size: int) -> int:
-    numbers = range(candidates)
-    chunks = [numbers[begin : begin + size] for begin in range(0, candidates, size)]
+    chunks = [chunk_of(range(candidates), each, size) for each in chunk_numbers(candidates, size)]
     # The configuration, the candidates or those of their parts that hold the chunk, and what is
     # there of it: a listing, of one page as a rule.
     long = part_count(candidates) > 0

@@ -16,6 +16,9 @@ INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
 CHUNKS_VARIABLE: Final = "EVOPTIM_CHUNKS"
 """Environment variable with the chunks of a Job's pods where these are not simply all of them."""
 
+_HEAD: Final = 8
+"""One in so many candidates of a chunk comes from the head of the stage."""
+
 _RANGE: Final = re.compile(r"(?P<low>[0-9]{1,6})(?:-(?P<high>[0-9]{1,6}))?")
 
 
@@ -28,19 +31,40 @@ def chunk_numbers(candidates: int, candidates_per_task: int) -> list[int]:
     return list(range(math.ceil(candidates / _checked(candidates_per_task))))
 
 
-def chunk_of(candidates: Sequence[Item], chunk: int, candidates_per_task: int) -> Sequence[Item]:
-    """The candidates of one chunk, or their numbers.
+def runs_of(candidates: int, chunk: int, candidates_per_task: int) -> tuple[range, range]:
+    """The numbers of one chunk's candidates: some from the head of the stage, more from its tail.
+
+    So all tasks can begin when the first eighth of the candidates is drawn.
 
     Raises:
         InputError: there is no such chunk, or ``candidates_per_task`` is below 1.
     """
-    numbers = chunk_numbers(len(candidates), candidates_per_task)
-    if not 0 <= chunk < len(numbers):
+    chunks = len(chunk_numbers(candidates, candidates_per_task))
+    if not 0 <= chunk < chunks:
         raise InputError(
-            f"{len(candidates)} candidates in chunks of {candidates_per_task} have the chunks 0 to "
-            f"{len(numbers) - 1}, got {chunk}: give the same candidates_per_task as to propose"
+            f"{candidates} candidates in chunks of {candidates_per_task} have the chunks 0 to "
+            f"{chunks - 1}, got {chunk}: give the same candidates_per_task as to propose"
         )
-    return candidates[chunk * candidates_per_task : (chunk + 1) * candidates_per_task]
+    first = candidates_per_task // _HEAD
+    head = range(candidates)[chunk * first : (chunk + 1) * first]
+    rest = candidates_per_task - first
+    tail = range(candidates)[chunks * first :][chunk * rest : (chunk + 1) * rest]
+    return head, tail
+
+
+def chunk_of(candidates: Sequence[Item], chunk: int, candidates_per_task: int) -> list[Item]:
+    """The candidates of one chunk, or their numbers; raises as :func:`runs_of`."""
+    runs = runs_of(len(candidates), chunk, candidates_per_task)
+    return [candidates[number] for run in runs for number in run]
+
+
+def chunk_with(number: int, candidates: int, candidates_per_task: int) -> int:
+    """The chunk that holds the candidate with this number, one of so many."""
+    first = candidates_per_task // _HEAD
+    heads = first * len(chunk_numbers(candidates, candidates_per_task))
+    if number < heads:
+        return number // first
+    return (number - heads) // (candidates_per_task - first)
 
 
 def _checked(candidates_per_task: int) -> int:

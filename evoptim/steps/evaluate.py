@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from evoptim.config import Protocol, RunConfig, ScheduleSpec, Screens
 from evoptim.errors import InputError
 from evoptim.genome import Genome
-from evoptim.records import Candidate, Evaluation, Outcome
+from evoptim.records import Candidate, Candidates, Evaluation, Outcome
+from evoptim.steps.chunks import runs_of
 from evoptim.steps.images import load_shared
 from evoptim.steps.missing import unevaluated
-from evoptim.steps.parts import chunk_keys, read_chunk
-from evoptim.steps.reading import read_config, stage_protocol, stage_screens
+from evoptim.steps.parts import keys_of, part_count, read_chunk, read_numbers
+from evoptim.steps.reading import planned_in, read_config, stage_protocol, stage_screens
 from evoptim.steps.screens import prepare, screen_of
 from evoptim.steps.waiting import is_proposed, wait_for_candidates
 from evoptim.store import MissingObjectError, Stage, Store, load, open_store, save
@@ -63,11 +64,27 @@ def evaluate(
     """
     opened, stage = open_store(store), Stage.generation(generation)
     if wait and not is_proposed(opened, run, stage):
-        config = read_config(opened, run)
-        keys = chunk_keys(run, config, stage, chunk, candidates_per_task)
-        _warm_up(opened, config, stage)
-        wait_for_candidates(opened, keys, f"chunk {chunk} of {stage} of the run {run!r}")
-    _evaluate(opened, run, stage, chunk, candidates_per_task)
+        _evaluate_as_they_come(opened, run, stage, chunk, candidates_per_task)
+    else:
+        _evaluate(opened, run, stage, chunk, candidates_per_task)
+
+
+def _evaluate_as_they_come(store: Store, run: str, stage: Stage, chunk: int, size: int) -> None:
+    """Begin with the candidates that are there."""
+    config = read_config(store, run)
+    planned = planned_in(config, stage)
+    runs: list[Sequence[int]] = [each for each in runs_of(planned, chunk, size) if each]
+    _warm_up(store, config, stage)
+    # Processes that train side by side would have to start twice.
+    if part_count(planned) == 0 or _workers() > 1:
+        runs = [[number for each in runs for number in each]]
+    for numbers in runs:
+        keys = keys_of(run, config, stage, numbers)
+        wait_for_candidates(store, keys, f"chunk {chunk} of {stage} of the run {run!r}")
+        if part_count(planned):
+            _evaluate_these(store, run, config, stage, read_numbers(store, run, stage, numbers))
+        else:
+            _evaluate(store, run, stage, chunk, size)
 
 
 def _warm_up(store: Store, config: RunConfig, stage: Stage) -> None:
@@ -87,8 +104,14 @@ def evaluate_finals(store: str, run: str, chunk: int, candidates_per_task: int) 
 
 def _evaluate(store: Store, run: str, stage: Stage, chunk: int, size: int) -> None:
     config = read_config(store, run)
-    protocol = stage_protocol(config, stage)
     mine = read_chunk(store, run, config, stage, chunk, size)
+    _evaluate_these(store, run, config, stage, mine)
+
+
+def _evaluate_these(
+    store: Store, run: str, config: RunConfig, stage: Stage, mine: Candidates
+) -> None:
+    protocol = stage_protocol(config, stage)
     screens = stage_screens(config, stage)
     asked = read_many(
         lambda each: _left(store, run, stage, each, protocol, screens, mine.bars),

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from evoptim.records import Candidate
 from evoptim.steps.ahead import Ahead
-from evoptim.steps.chunks import chunk_numbers
+from evoptim.steps.chunks import chunk_numbers, chunk_with
 from evoptim.steps.reading import planned_in, read_candidates, read_config
 from evoptim.steps.waiting import is_proposed
 from evoptim.store import Stage, Store, open_store
@@ -46,8 +46,8 @@ def missing_chunks(
     candidates = (ahead and ahead.candidates) or read_candidates(opened, run, stage).candidates
     total = len(chunk_numbers(len(candidates), candidates_per_task))
     missing = unevaluated(opened, run, stage, candidates)
-    chunks = sorted({each.index // candidates_per_task for each in missing})
-    return Missing(tuple(chunks), total, len(missing))
+    chunks = {chunk_with(each.index, len(candidates), candidates_per_task) for each in missing}
+    return Missing(tuple(sorted(chunks)), total, len(missing))
 
 
 def chunks_to_propose(
@@ -69,7 +69,7 @@ def chunks_to_propose(
 def unevaluated(
     store: Store, run: str, stage: Stage, candidates: Sequence[Candidate]
 ) -> list[Candidate]:
-    """Those of some consecutive candidates of a stage that have no evaluation, and need one."""
+    """Those of some candidates of a stage, in order, that have no evaluation, and need one."""
     # A duplicate takes its twin's evaluation when it is read (evoptim.steps.twins).
     needed = {
         evaluation_key(run, stage, each.index): each for each in candidates if each.same_as is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import islice
 
 from evoptim.config import RunConfig
 from evoptim.records import Candidate, Candidates
@@ -24,9 +24,9 @@ def part_count(candidates: int) -> int:
     return 0 if candidates <= CANDIDATES_IN_PART else -(-candidates // CANDIDATES_IN_PART)
 
 
-def parts_of(numbers: Sequence[int]) -> range:
-    """The parts that hold the candidates with these consecutive numbers, at least one."""
-    return range(numbers[0] // CANDIDATES_IN_PART, numbers[-1] // CANDIDATES_IN_PART + 1)
+def parts_of(numbers: Iterable[int]) -> list[int]:
+    """The parts that hold the candidates with these numbers."""
+    return sorted({number // CANDIDATES_IN_PART for number in numbers})
 
 
 def write_candidates(
@@ -83,30 +83,36 @@ def read_chunk(
         InputError: the stage is not proposed yet, or has no such chunk.
     """
     planned = planned_in(config, stage)
-    keys = chunk_keys(run, config, stage, chunk, candidates_per_task)
     if part_count(planned):
         try:
-            read = [load(store, key, Candidates) for key in keys]
+            return read_numbers(
+                store, run, stage, chunk_of(range(planned), chunk, candidates_per_task)
+            )
         except MissingObjectError:
             # Proposed by a version that wrote no parts, or not at all; or somebody removed them.
             pass
-        else:
-            numbers = chunk_of(range(planned), chunk, candidates_per_task)
-            begin = numbers[0] % CANDIDATES_IN_PART
-            found = tuple(chain.from_iterable(each.candidates for each in read))
-            mine = found[begin : begin + len(numbers)]
-            return read[0].model_copy(update={"candidates": mine})
     proposed = read_candidates(store, run, stage)
     mine = tuple(chunk_of(proposed.candidates, chunk, candidates_per_task))
     return proposed.model_copy(update={"candidates": mine})
 
 
-def chunk_keys(
-    run: str, config: RunConfig, stage: Stage, chunk: int, candidates_per_task: int
-) -> list[str]:
-    """The objects that hold the candidates of a chunk; raises InputError if there is none."""
-    planned = planned_in(config, stage)
-    if not part_count(planned):
+def read_numbers(store: Store, run: str, stage: Stage, numbers: Sequence[int]) -> Candidates:
+    """What a long stage evaluates, with the candidates of these numbers alone, at least one.
+
+    Raises:
+        MissingObjectError: they are not proposed yet.
+    """
+    parts = {
+        part: load(store, candidates_part_key(run, stage, part), Candidates)
+        for part in parts_of(numbers)
+    }
+    places = [divmod(number, CANDIDATES_IN_PART) for number in numbers]
+    mine = tuple(parts[part].candidates[place] for part, place in places)
+    return parts[places[0][0]].model_copy(update={"candidates": mine})
+
+
+def keys_of(run: str, config: RunConfig, stage: Stage, numbers: Sequence[int]) -> list[str]:
+    """The objects that hold the candidates with these numbers."""
+    if not part_count(planned_in(config, stage)):
         return [candidates_key(run, stage)]
-    numbers = chunk_of(range(planned), chunk, candidates_per_task)
     return [candidates_part_key(run, stage, part) for part in parts_of(numbers)]

@@ -10,9 +10,52 @@ from hypothesis import strategies as st
 from evoptim import steps
 from evoptim.cli.main import main
 from evoptim.errors import InputError
-from evoptim.steps.chunks import chunk_at, ranges_text
+from evoptim.steps.chunks import (
+    chunk_at,
+    chunk_numbers,
+    chunk_of,
+    chunk_with,
+    ranges_text,
+    runs_of,
+)
 
 numbers = st.sets(st.integers(min_value=0, max_value=99_999), min_size=1, max_size=80).map(sorted)
+
+
+stages = st.tuples(
+    st.integers(min_value=1, max_value=3_000), st.integers(min_value=1, max_value=400)
+)
+
+
+@given(stages)
+def test_chunks_deal_out_every_candidate_once(stage: tuple[int, int]) -> None:
+    count, size = stage
+    chunks = [chunk_of(range(count), chunk, size) for chunk in chunk_numbers(count, size)]
+    assert sorted(number for chunk in chunks for number in chunk) == list(range(count))
+    assert all(1 <= len(chunk) <= size for chunk in chunks)
+    assert all(chunk == sorted(chunk) for chunk in chunks)
+    for number, chunk in enumerate(chunks):
+        assert {chunk_with(each, count, size) for each in chunk} == {number}
+
+
+@given(stages)
+def test_all_tasks_can_begin_when_an_eighth_is_drawn(stage: tuple[int, int]) -> None:
+    count, size = stage
+    chunks = chunk_numbers(count, size)
+    heads = [runs_of(count, chunk, size)[0] for chunk in chunks]
+    if size < 8:
+        assert not any(heads)
+    else:
+        assert heads[-1].stop <= len(chunks) * size / 8
+        assert all(heads) or count < len(chunks) * (size // 8)
+
+
+@given(stages, st.sampled_from([-1, 0]))
+def test_a_chunk_that_there_is_not_is_refused(stage: tuple[int, int], beyond: int) -> None:
+    count, size = stage
+    chunk = beyond if beyond else len(chunk_numbers(count, size))
+    with pytest.raises(InputError, match=f"have the chunks 0 to .*, got {chunk}: give the same"):
+        chunk_of(range(count), chunk, size)
 
 
 @given(numbers)

@@ -11,6 +11,7 @@ from tiny_run import objects, start
 from evoptim import steps
 from evoptim.errors import InputError
 from evoptim.steps import parts
+from evoptim.steps.chunks import chunk_numbers, chunk_of
 from evoptim.steps.reading import read_candidates
 from evoptim.store import Stage, Store, open_store
 
@@ -38,11 +39,11 @@ def chunk(store: Store, number: int, size: int) -> Any:
     ).candidates
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 5, 11, 20])
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 8, 9, 11, 20])
 def test_a_chunk_of_parts_is_that_of_the_whole(store: Store, size: int) -> None:
     whole = read_candidates(store, "tiny", FIRST).candidates
-    for number, begin in enumerate(range(0, COUNT, size)):
-        assert tuple(chunk(store, number, size)) == whole[begin : begin + size]
+    for number in chunk_numbers(COUNT, size):
+        assert list(chunk(store, number, size)) == chunk_of(whole, number, size)
 
 
 def test_a_task_reads_no_candidates_but_those_of_its_parts(

@@ -114,6 +114,15 @@ def test_a_pod_begins_when_its_own_candidates_are_there() -> None:
     assert one_by_one == 15 + 67 + 4 * (1 + 60.5 + 1) + 3 * 13 + 30
 
 
+def test_a_long_chunk_begins_with_the_head_of_the_stage() -> None:
+    # Two pods of eight, whose first ones are 0 and 1: the second waits for two candidates, trains
+    # one, and waits for the rest of its chunk, which is there at 16 x 5.
+    assert end([1.0] * 16, 2, 8, earliest=lambda number: 5.0 * number) == 80.0 + 7.0
+    # Where they come faster than it trains it waits for two of them alone.
+    quick = end([1.0] * 16, 2, 8, earliest=lambda number: 0.05 * number)
+    assert quick == pytest.approx(2 * 0.05 + 8.0)
+
+
 def test_evaluations_are_read_as_they_come_but_for_the_last_ones() -> None:
     steps, asked = replace(NOTHING, read=0.1), Requests(select=(0, 1_000))
     # 100 s of training on one worker, a look every 2 s: 20 evaluations are left.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -260,34 +261,65 @@ def test_no_pod_waits_for_ever(begun: Path) -> None:
         wait_for_candidates(store, keys, "chunk 2", most=0.2, poll=0.05)
 
 
-def test_pods_begin_with_the_candidates_that_are_there(
-    begun: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def proposing_halts(store: Path, monkeypatch: pytest.MonkeyPatch, index: int) -> Iterator[None]:
+    """Candidates are proposed, in parts of two, up to an index, and the rest in the end."""
     monkeypatch.setattr(parts, "CANDIDATES_IN_PART", 2)
-    drawn = threading.Event()
+    go_on = threading.Event()
     original = Firsts.mark
 
     def mark(self: Firsts, candidates: Any, generation: int) -> Iterator[Any]:
         for each in original(self, candidates, generation):
-            if each.index == 4:
-                assert drawn.wait(60)
+            if each.index == index:
+                assert go_on.wait(60)
             yield each
 
     monkeypatch.setattr(Firsts, "mark", mark)
-    proposer = threading.Thread(target=steps.propose, args=(str(begun), "tiny", 0, 1), daemon=True)
+    proposer = threading.Thread(target=steps.propose, args=(str(store), "tiny", 0, 1), daemon=True)
     proposer.start()
     try:
+        yield
+    finally:
+        go_on.set()
+        proposer.join(60)
+
+
+def test_pods_begin_with_the_candidates_that_are_there(
+    begun: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proposing_halts(begun, monkeypatch, 4):
         steps.evaluate(str(begun), "tiny", 0, 1, 1, wait=True)
         store = open_store(str(begun))
         assert store.exists(evaluation_key("tiny", STAGE, 1))
         assert not store.exists(candidates_key("tiny", STAGE))
         # Whoever looks at the run meanwhile finds nothing wrong with it.
-        config = read_config(store, "tiny")
-        assert read_stages(store, "tiny", config) == ()
-    finally:
-        drawn.set()
-        proposer.join(60)
+        assert read_stages(store, "tiny", read_config(store, "tiny")) == ()
     assert missing(begun) == (0, 2, 3, 4)
+
+
+def test_a_pod_of_many_candidates_trains_the_first_before_the_last_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_cache: None
+) -> None:
+    tiny_run.start(tmp_path, search__initial=16)
+    store = open_store(str(tmp_path))
+    pod = threading.Thread(
+        target=steps.evaluate, args=(str(tmp_path), "tiny", 0, 1, 8), kwargs={"wait": True}
+    )
+    with proposing_halts(tmp_path, monkeypatch, 4):
+        pod.start()
+        # Its chunk is 1, of the head of the stage, and 9 to 15.
+        eventually(lambda: store.exists(evaluation_key("tiny", STAGE, 1)))
+        assert not store.exists(candidates_key("tiny", STAGE))
+    pod.join(60)
+    there = [store.exists(evaluation_key("tiny", STAGE, index)) for index in range(16)]
+    assert [index for index, is_there in enumerate(there) if is_there] == [1, *range(9, 16)]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # Reading meanwhile
@@ -300,10 +332,7 @@ def test_a_selection_reads_no_evaluation_that_was_read_meanwhile(
     for chunk in range(4):
         steps.evaluate(str(drive.store), "tiny", 0, chunk, 1)
     with steps.read_ahead(str(drive.store), "tiny", STAGE) as ahead:
-        deadline = time.monotonic() + 60
-        while len(ahead.scores) < 4:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: len(ahead.scores) == 4)
     steps.evaluate(str(drive.store), "tiny", 0, 4, 1)
     read: list[str] = []
     original = scores.scores_here
@@ -332,10 +361,7 @@ def test_what_is_no_evaluation_is_left_to_the_selection(
     torn = folder / "00003.json"
     torn.write_bytes(torn.read_bytes()[:40])
     with steps.read_ahead(str(drive.store), "tiny", STAGE) as ahead:
-        deadline = time.monotonic() + 60
-        while len(ahead.scores) < 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: len(ahead.scores) == 3)
     assert sorted(ahead.scores) == [evaluation_key("tiny", STAGE, index) for index in range(3)]
     with pytest.raises(InputError, match=r"00003\.json is not"):
         steps.select(str(drive.store), "tiny", 0, ahead=ahead)
