@@ -31,17 +31,24 @@ def propose(store: str, number: int) -> Object:
 
 
 def generation(
-    store: str, number: int, profile: ClusterProfile, kill_at: str | None = None
+    store: str,
+    number: int,
+    profile: ClusterProfile,
+    kill_at: str | None = None,
+    size: int = SIZE,
 ) -> Object:
     """The step of a whole generation, in a Job; killed as soon as it says something."""
-    step = {"run": generation_arguments(store, number, profile)}
+    step = {"run": generation_arguments(store, number, profile, size)}
     return step if kill_at is None else {**step, "kill at": kill_at}
 
 
-def generation_arguments(store: str, number: int, profile: ClusterProfile) -> list[str]:
+def generation_arguments(
+    store: str, number: int, profile: ClusterProfile, size: int = SIZE
+) -> list[str]:
     """What follows ``evoptim`` in the pod that watches a generation's Job."""
     told = ("--profile-json", profile.canonical_json())
-    found: list[str] = _step("generation", store, *_generation(number), *_size(), *told)["run"]
+    given = (*_generation(number), *_size(size), *told)
+    found: list[str] = _step("generation", store, *given)["run"]
     return found
 
 
@@ -69,16 +76,18 @@ def report(store: str) -> Object:
     return _step("report", store)
 
 
-def rest(store: str, profile: ClusterProfile, config: RunConfig, first: int = 0) -> list[Object]:
+def rest(
+    store: str, profile: ClusterProfile, config: RunConfig, first: int = 0, size: int = SIZE
+) -> list[Object]:
     """All steps of a search from this generation on."""
     numbers = range(first, config.search.generations + 1)
-    steps = [generation(store, number, profile) for number in numbers]
+    steps = [generation(store, number, profile, size=size) for number in numbers]
     return [*steps, *finals(store, profile), report(store)]
 
 
-def whole(store: str, profile: ClusterProfile, config: RunConfig) -> list[Object]:
+def whole(store: str, profile: ClusterProfile, config: RunConfig, size: int = SIZE) -> list[Object]:
     """All steps of a search."""
-    return [initialise(store, config), *rest(store, profile, config)]
+    return [initialise(store, config), *rest(store, profile, config, size=size)]
 
 
 def alone(store: str, config: RunConfig) -> list[Object]:
@@ -126,5 +135,5 @@ def _generation(number: int) -> tuple[str, str]:
     return ("--generation", str(number))
 
 
-def _size() -> tuple[str, str]:
-    return ("--candidates-per-task", str(SIZE))
+def _size(size: int = SIZE) -> tuple[str, str]:
+    return ("--candidates-per-task", str(size))

@@ -26,6 +26,8 @@ Object = dict[str, Any]
 
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 POPULATION = "generations/000/population.json"
+# Candidates of a pod that is to be at work still, a second after it was seen to be.
+AT_WORK = 5
 # Python starts in it; torch does not.
 TOO_LITTLE = {"cpu": "100m", "memory": "64Mi"}
 # Mostly "OOMKilled (exit 137)": now and then a runtime misses why the kernel killed a container.
@@ -49,7 +51,7 @@ def test_a_killed_worker_is_replaced(
     namespace: Namespace, store: str, expected: dict[int, bytes]
 ) -> None:
     profile = namespace.profile(workers__retries=1, max_failed_fraction=0.0, parallelism=1)
-    pod = namespace.start_session(RUN, *whole(store, profile, config_of()))
+    pod = namespace.start_session(RUN, *whole(store, profile, config_of(), size=AT_WORK))
     job = namespace.job_at_work(store, RUN, pod)
     victim = namespace.worker_at_work(job, pod)
     namespace.remove(namespace.path("pods", victim["metadata"]["name"]), 1)
@@ -64,7 +66,7 @@ def test_an_evicted_worker_costs_no_retry(
 ) -> None:
     """It has none: were an eviction counted as a failure, the search would end here."""
     profile = namespace.profile(workers__retries=0, max_failed_fraction=0.0, parallelism=1)
-    pod = namespace.start_session(RUN, *whole(store, profile, config_of()))
+    pod = namespace.start_session(RUN, *whole(store, profile, config_of(), size=AT_WORK))
     job = namespace.job_at_work(store, RUN, pod)
     victim = namespace.worker_at_work(job, pod)["metadata"]
     # It does not listen to SIGTERM: given the usual 30 s it would come to its end by itself.
