@@ -118,7 +118,7 @@ def _small_images_protocol(task: TaskName) -> Protocol:
             give_up_accuracy=0.12,
             minimum_accuracy=0.15,
             # Probes learn less here, so that rates differ by less.
-            racing=Racing(margins=(0.04, 0.03, 0.02)),
+            racing=Racing(margins=(0.03, 0.03, 0.03)),
         ),
         training=FullTraining(
             epochs=8,
