@@ -325,12 +325,18 @@ def eventually(condition: Callable[[], bool]) -> None:
 # Reading meanwhile
 
 
+def evaluated_and_looked_at_often(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> None:
+    monkeypatch.setattr(ahead_module, "PAUSE_SECONDS", 0.01)
+    for chunk in range(chunks):
+        steps.evaluate(str(drive.store), "tiny", 0, chunk, 1)
+
+
 def test_a_selection_reads_no_evaluation_that_was_read_meanwhile(
     drive: Drive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ahead_module, "PAUSE_SECONDS", 0.01)
-    for chunk in range(4):
-        steps.evaluate(str(drive.store), "tiny", 0, chunk, 1)
+    evaluated_and_looked_at_often(drive, monkeypatch, 4)
     with steps.read_ahead(str(drive.store), "tiny", STAGE) as ahead:
         eventually(lambda: len(ahead.scores) == 4)
     steps.evaluate(str(drive.store), "tiny", 0, 4, 1)
@@ -353,9 +359,7 @@ def test_a_selection_reads_no_evaluation_that_was_read_meanwhile(
 def test_what_is_no_evaluation_is_left_to_the_selection(
     drive: Drive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ahead_module, "PAUSE_SECONDS", 0.01)
-    for chunk in range(5):
-        steps.evaluate(str(drive.store), "tiny", 0, chunk, 1)
+    evaluated_and_looked_at_often(drive, monkeypatch, 5)
     folder = drive.store / "runs/tiny/generations/000/evaluations"
     (folder / "notes.txt").write_text("somebody's")
     torn = folder / "00003.json"
