@@ -144,8 +144,11 @@ class _Driver:
                 missing = self.look()
             while missing.chunks:
                 manifest = self._manifest(missing)
-                job, adopted = begun or self._create_or_adopt(manifest)
-                begun = None
+                begun = begun or self._create_or_adopt(manifest, self.look)
+                if begun is None:
+                    missing = self.look()
+                    continue
+                (job, adopted), begun = begun, None
                 status = self._follow(job)
                 missing = self.look()
                 if status is None:
@@ -176,8 +179,14 @@ class _Driver:
 
     # Creating
 
-    def _create_or_adopt(self, manifest: Object) -> tuple[Object, bool]:
-        """A Job at work with this name, and whether it was there already."""
+    def _create_or_adopt(
+        self, manifest: Object, look: Callable[[], Missing] | None = None
+    ) -> tuple[Object, bool] | None:
+        """A Job at work with this name, and whether it was there already.
+
+        None where one has ended and, by ``look``, has left nothing to do: its last evaluations may
+        come between a look and the reading of it.
+        """
         name = manifest["metadata"]["name"]
         self._end_others(name)
         while True:
@@ -193,6 +202,8 @@ class _Driver:
             if "deletionTimestamp" in found["metadata"]:
                 self._wait_until_gone(found)
             elif read_status(found).ended:
+                if look is not None and not look().chunks:
+                    return None
                 self.log(f"{self.work.stage}: the Job {name} ended before: it is made anew")
                 self._delete(found)
             else:

@@ -11,6 +11,7 @@ from kubernetes_api.scripted import FakeKubernetes
 
 from evoptim import steps
 from evoptim.errors import InfrastructureError, InputError
+from pipelines import fanout
 from pipelines.job import SPEC_ANNOTATION, Work, build_job
 from pipelines.profile_reading import read_profile
 
@@ -63,6 +64,31 @@ def test_a_finished_job_of_before_is_made_anew(kube: FakeKubernetes, drive: Driv
     (options,) = kube.deletions
     assert options["propagationPolicy"] == "Foreground"
     assert options["preconditions"] == {"uid": created["metadata"]["uid"]}
+
+
+def test_a_job_that_ended_well_since_it_was_looked_is_not_made_anew(
+    kube: FakeKubernetes, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work(str(drive.store), "tiny", STAGE, 1)
+    created = kube.create(build_job(drive.profile, work, range(5), 5))
+    looks = 0
+
+    def look(*arguments: Any) -> steps.Missing:
+        nonlocal looks
+        looks += 1
+        found = steps.missing_chunks(*arguments)
+        if looks == 1:
+            assert found.chunks == (0, 1, 2, 3, 4)
+            kube.run_indices(created, trains(drive.store))
+        return found
+
+    kube.controller(trains(drive.store))
+    monkeypatch.setattr(fanout, "missing_chunks", look)
+    drive()
+    assert looks > 1
+    assert len(kube.created) == 1
+    assert not kube.deletions
+    assert drive.lines == ["generations/000: 5 of 5 chunks evaluated"]
 
 
 def test_a_job_of_our_name_that_is_not_ours_is_left_alone(
