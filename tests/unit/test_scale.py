@@ -8,8 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import scale
 from makespan import Cluster, Requests, Steps, chunk_sizes, evaluation_end, ideal, makespan
+from process_cost import Cost, run_step
+from scale_counts import count_bytes, search_config
+from scale_overhead import BAR_OVERHEAD, best_chunk, shares, simulated
+from scale_steps import (
+    RUN,
+    measure_begin,
+    measure_evaluate,
+    measure_request,
+    measure_steps,
+    measure_warm_up,
+    real_records,
+)
 
 from evoptim.cache import CACHE_VARIABLE
 from evoptim.steps.reading import read_candidates
@@ -165,11 +176,11 @@ def test_chunks_give_every_worker_as_many_pods() -> None:
 def test_the_chunk_that_is_advised_is_the_smallest_that_meets_the_bar() -> None:
     cluster = replace(FREE, pod=2.0)
     given = (1_000, 1.0, 10, "argo job", NOTHING, cluster)
-    chunk, overhead = scale.best_chunk(*given)
-    assert overhead <= scale.BAR_OVERHEAD
+    chunk, overhead = best_chunk(*given)
+    assert overhead <= BAR_OVERHEAD
     smaller = [size for size in chunk_sizes(1_000, 10) if size < chunk]
     assert all(
-        scale.simulated(1_000, 1.0, 10, size, "argo job", NOTHING, cluster) > scale.BAR_OVERHEAD
+        simulated(1_000, 1.0, 10, size, "argo job", NOTHING, cluster) > BAR_OVERHEAD
         for size in smaller
     )
 
@@ -177,13 +188,13 @@ def test_the_chunk_that_is_advised_is_the_smallest_that_meets_the_bar() -> None:
 @pytest.mark.slow
 def test_the_benchmark_measures_real_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-    records = scale.real_records(tmp_path / "records")
-    config = scale.search_config(10)
-    begin = scale.measure_begin()
+    records = real_records(tmp_path / "records")
+    config = search_config(10)
+    begin = measure_begin()
     assert begin.draw > begin.read > 0.05
     assert begin.job > begin.step > 0.05
-    assert 1e-5 < scale.measure_request(records) < 0.1
-    found = scale.measure_steps(tmp_path / "ten", config, records, begin)
+    assert 1e-5 < measure_request(records) < 0.1
+    found = measure_steps(tmp_path / "ten", config, records, begin)
     assert found.finish > 0.0
     assert found.read > 0.0
     for cost in (*found.propose, *found.select):
@@ -191,17 +202,15 @@ def test_the_benchmark_measures_real_steps(tmp_path: Path, monkeypatch: pytest.M
         assert (cost.beside, cost.shared, cost.begin) == (0.0, 0.0, 0.0)
         assert cost.memory > 2**24
     assert found.mutants == 9
-    start, candidate = scale.measure_evaluate(tmp_path / "evaluate", 1)
+    start, candidate = measure_evaluate(tmp_path / "evaluate", 1)
     assert start > candidate >= 0.0
-    assert scale.measure_warm_up(tmp_path / "warm") > begin.step
+    assert measure_warm_up(tmp_path / "warm") > begin.step
 
 
 def test_the_parts_of_an_overhead_add_up_to_it() -> None:
     chunk = 157
-    parts = scale.shares(10_000, 64, chunk, "kfp job", STEPS, replace(SLOW, request=0.01))
-    overhead = scale.simulated(
-        10_000, 1.0, 64, chunk, "kfp job", STEPS, replace(SLOW, request=0.01)
-    )
+    parts = shares(10_000, 64, chunk, "kfp job", STEPS, replace(SLOW, request=0.01))
+    overhead = simulated(10_000, 1.0, 64, chunk, "kfp job", STEPS, replace(SLOW, request=0.01))
     # Of 157 candidates in each of 64 pods the last pod has fewer than the ideal's share.
     waste = chunk - 10_000 / 64
     assert sum(parts.values()) + waste == pytest.approx(overhead * 10_000 / 64, abs=0.1)
@@ -209,25 +218,25 @@ def test_the_parts_of_an_overhead_add_up_to_it() -> None:
 
 def test_a_step_of_ten_candidates_is_run_as_in_a_container_and_measured(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    config = scale.search_config(10)
-    save(open_store(str(store)), config_key(scale.RUN), config)
-    cost = scale.run_step(store, "propose", "--run", scale.RUN, "--generation", "0")
-    proposed = read_candidates(open_store(str(store)), scale.RUN, Stage.generation(0))
+    config = search_config(10)
+    save(open_store(str(store)), config_key(RUN), config)
+    cost = run_step(store, "propose", "--run", RUN, "--generation", "0")
+    proposed = read_candidates(open_store(str(store)), RUN, Stage.generation(0))
     assert len(proposed.candidates) == 10
     assert cost.own > 0.1
     assert cost.memory > 2**25
 
 
 def test_cores_share_the_work_of_processes_alone() -> None:
-    cost = scale.Cost(own=3.0, memory=0, beside=4.0, shared=36.0, begin=2.0)
+    cost = Cost(own=3.0, memory=0, beside=4.0, shared=36.0, begin=2.0)
     assert cost.seconds(cores=8) == cost.seconds(cores=64) == 3.0 + 2.0 + 5.0
     # What the first process does beside them it does on one core.
     assert replace(cost, beside=20.0).seconds(cores=8) == 3.0 + 20.0
-    assert scale.Cost(own=3.0, memory=0).seconds(cores=8) == 3.0
+    assert Cost(own=3.0, memory=0).seconds(cores=8) == 3.0
 
 
 def test_the_benchmark_prints_what_the_preflight_counts() -> None:
-    counted = scale.count_bytes(scale.search_config(10))
+    counted = count_bytes(search_config(10))
     assert (counted.fan_out, counted.problems) == ("loop", 0)
     assert counted.ir > 10_000
     assert 5_000 < counted.job < 50_000
