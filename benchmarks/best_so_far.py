@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,46 @@ def incumbents(search: Iterable[Found], checkpoints: Sequence[float]) -> list[st
         if each.merit is not None and (best_merit is None or each.merit < best_merit):
             best, best_merit = each.subject, each.merit
     return held + [best] * len(left)
+
+
+def after_finals(
+    search: Sequence[Found],
+    checkpoints: Sequence[float],
+    finalists: int,
+    enter: Callable[[str], tuple[float, float | None]],
+) -> list[str | None]:
+    """The champion at each checkpoint where finals are paid from the same steps.
+
+    The search ends as late as the steps for its finals allow; while they are too few for any, its
+    own best is named.
+
+    Args:
+        search: What it evaluated, in order.
+        checkpoints: In steps, ascending.
+        finalists: How many enter: the best by the search's own merit.
+        enter: A subject's steps in the finals, and its fitness there.
+    """
+    named: list[str | None] = []
+    for checkpoint, own in zip(checkpoints, incumbents(search, checkpoints), strict=True):
+        spent = np.cumsum([each.steps for each in search])
+        champion = own
+        for length in range(int(np.searchsorted(spent, checkpoint, side="right")), 0, -1):
+            best = _best(search[:length], finalists)
+            met = {each: enter(each) for each in best}
+            if best and spent[length - 1] + sum(steps for steps, _ in met.values()) <= checkpoint:
+                champion = max(best, key=lambda each: met[each][1] or -1.0)
+                break
+        named.append(champion)
+    return named
+
+
+def _best(search: Sequence[Found], count: int) -> list[str]:
+    """Different subjects by their merit."""
+    ranked = sorted(
+        ((each.merit, each.subject) for each in search if each.merit is not None),
+        key=lambda pair: pair[0],
+    )
+    return list(dict.fromkeys(subject for _, subject in ranked))[:count]
 
 
 def share_needed(ours: NDArray[np.float64], bar: float, shares: Sequence[float]) -> float:

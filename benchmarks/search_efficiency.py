@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -24,20 +24,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from best_so_far import Curves, Found, incumbents, mean_interval, speed
+from best_so_far import Curves, Found, after_finals, incumbents, mean_interval, speed
+from efficiency_arms import ARMS, BAR, UNIT, scale
 from efficiency_figure import efficiency_figure
 from known_rate import at_known_rate
 from rich.console import Console
 from rich.progress import track
 
 from evoptim import steps
-from evoptim.config import Protocol, RunConfig, Screens, SearchSpec, preset
+from evoptim.config import Protocol, RunConfig
 from evoptim.config.protocol import TaskName
 from evoptim.evolution.select import merit
 from evoptim.orphan import end_with_parent
 from evoptim.records import Candidate, Evaluation
 from evoptim.steps.evaluate import make_evolved
-from evoptim.steps.reading import read_candidates
+from evoptim.steps.reading import read_candidates, stage_protocol
 from evoptim.store import Stage, Store, load, open_store, save
 from evoptim.store.layout import evaluation_key, shared_evaluation_key
 from evoptim.tasks import load_task
@@ -48,88 +49,7 @@ FRESH_SEEDS = (1_000, 1_001, 1_002, 1_003)
 """Under which the held candidates are trained again."""
 TRIAL_STEPS = 50
 """What a trial is charged: it takes as many core-seconds as so many steps of training."""
-UNIT = 25_000
-"""Steps for which the paper's search, scaled down by 50, has one particle."""
-MANY_GENERATIONS = 200
-CHEAPEST = 100
-"""Fewer steps than any candidate that is trained takes, the ones that fail at once included."""
 
-
-def scale(budget: int) -> int:
-    """Particles of the paper's search at a budget; smaller budgets begin as larger ones do."""
-    return max(1, round(budget / UNIT))
-
-
-# --- the arms ------------------------------------------------------------------------------------
-
-MakeConfig = Callable[[TaskName, int], RunConfig]
-"""From the task and the budget in steps to a configuration that does not end before the budget."""
-
-
-def ours(task: TaskName, budget: int) -> RunConfig:
-    """``quickstart`` as it is, with generations enough."""
-    del budget
-    config = preset("quickstart", task)
-    search = config.search.model_copy(update={"generations": MANY_GENERATIONS})
-    return config.model_copy(update={"search": search})
-
-
-def one_seed(task: TaskName, budget: int) -> RunConfig:
-    """One training instead of two, and half the particles: more generations for the same steps."""
-    config = ours(task, budget)
-    return config.model_copy(
-        update={
-            "search": config.search.model_copy(update={"particles": 2}),
-            "protocol": config.protocol.model_copy(update={"seeds": (0,)}),
-        }
-    )
-
-
-def elitist(task: TaskName, budget: int) -> RunConfig:
-    config = one_seed(task, budget)
-    search = config.search.model_copy(update={"replacement": "elitist"})
-    return config.model_copy(update={"search": search})
-
-
-def paper(task: TaskName, budget: int) -> RunConfig:
-    """The paper's settings: ten initial genomes and seven children a particle, one seed, every rate
-    trained to its end, nothing screened, parents always replaced."""
-    particles = scale(budget)
-    return RunConfig(
-        search=SearchSpec(
-            initial=10 * particles,
-            particles=particles,
-            children=7,
-            generations=MANY_GENERATIONS,
-        ),
-        protocol=_plain(task),
-        screens=Screens(),
-    )
-
-
-def at_random(task: TaskName, budget: int) -> RunConfig:
-    """As the paper, but all candidates are drawn and none is mutated."""
-    search = SearchSpec(
-        initial=scale(budget) * UNIT // CHEAPEST, particles=1, children=1, generations=0
-    )
-    return paper(task, budget).model_copy(update={"search": search})
-
-
-def _plain(task: TaskName) -> Protocol:
-    """The protocol of ``quickstart`` with one seed and a sweep that trains every rate."""
-    protocol = preset("quickstart", task).protocol
-    sweep = protocol.sweep.model_copy(update={"racing": None})
-    return protocol.model_copy(update={"seeds": (0,), "sweep": sweep})
-
-
-ARMS: Mapping[str, MakeConfig] = {
-    "paper's settings": paper,
-    "random search": at_random,
-    "quickstart": ours,
-    "one seed, two particles": one_seed,
-    "one seed, two particles, elitist": elitist,
-}
-BAR = "paper's settings"
 
 # --- one search ----------------------------------------------------------------------------------
 
@@ -144,13 +64,15 @@ class Plan:
     budget: int
 
     def config(self, arm: str, seed: int) -> RunConfig:
-        config = ARMS[arm](self.task, self.budget)
+        config = ARMS[arm].make(self.task, self.budget)
         task = config.protocol.task.model_copy(update={"data": self.data})
         protocol = config.protocol.model_copy(update={"task": task})
         return config.model_copy(update={"seed": seed, "protocol": protocol, "baselines": ()})
 
     def run(self, arm: str, seed: int) -> str:
-        return f"{self.task}-{list(ARMS).index(arm)}-{scale(self.budget)}-s{seed}"
+        # Arms that differ in their finals alone are the same search.
+        make = ARMS[arm].make
+        return f"{self.task}-{make.__name__}-{scale(self.budget)}-s{seed}"
 
     @property
     def checkpoints(self) -> list[float]:
@@ -208,16 +130,33 @@ def _evaluated(
         steps.select(url, run, generation)
 
 
+def champions(plan: Plan, arm: str, seed: int, searched: Searched) -> list[str | None]:
+    """Whom the search would have named at each checkpoint."""
+    config = plan.config(arm, seed)
+    if not ARMS[arm].holds_finals:
+        return incumbents(searched.found, plan.checkpoints)
+    spec, protocol = config.finals, stage_protocol(config, Stage.finals())
+
+    def enter(subject: str) -> tuple[float, float | None]:
+        met = _evaluation(plan, searched, subject, protocol)
+        return met.steps, met.fitness
+
+    return after_finals(searched.found, plan.checkpoints, spec.candidates, enter)
+
+
+def _evaluation(plan: Plan, searched: Searched, subject: str, protocol: Protocol) -> Evaluation:
+    store = open_store(plan.store)
+    key = shared_evaluation_key(subject, protocol.content_id())
+    if not store.exists(key):
+        make = partial(make_evolved, searched.genes[subject])
+        save(store, key, evaluate(subject, make, protocol, load_task(protocol.task), device="cpu"))
+    return load(store, key, Evaluation)
+
+
 def fresh_quality(plan: Plan, searched: Searched, subject: str, protocol: Protocol) -> float:
     """Validation accuracy of a candidate under fresh seeds, at the rate that its search chose."""
     fresh = at_known_rate(protocol, searched.rates[subject], FRESH_SEEDS)
-    store = open_store(plan.store)
-    key = shared_evaluation_key(subject, fresh.content_id())
-    if not store.exists(key):
-        make = partial(make_evolved, searched.genes[subject])
-        split = load_task(fresh.task)
-        save(store, key, evaluate(subject, make, fresh, split, device="cpu"))
-    return load(store, key, Evaluation).fitness or 0.0
+    return _evaluation(plan, searched, subject, fresh).fitness or 0.0
 
 
 @dataclass(frozen=True)
@@ -237,7 +176,7 @@ class Curve:
 def curve(plan: Plan, arm: str, seed: int) -> Curve:
     with redirect_stdout(None):  # steps print a line for each candidate
         searched = search(plan, arm, seed)
-    held = incumbents(searched.found, plan.checkpoints)
+        held = champions(plan, arm, seed, searched)
     protocol = plan.config(arm, seed).protocol
     quality = [
         0.0 if each is None else fresh_quality(plan, searched, each, protocol) for each in held

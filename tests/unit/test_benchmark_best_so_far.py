@@ -6,7 +6,7 @@ from math import inf
 
 import numpy as np
 import pytest
-from best_so_far import Found, incumbents, mean_interval, share_needed, speed
+from best_so_far import Found, after_finals, incumbents, mean_interval, share_needed, speed
 
 SHARES = [0.25, 0.5, 0.75, 1.0]
 
@@ -68,3 +68,30 @@ def test_the_mean_has_the_interval_of_its_seeds() -> None:
     assert found.value == pytest.approx(values.mean())
     standard_error = values.std(ddof=1) / np.sqrt(40)
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * standard_error, rel=0.15)
+
+
+class TestFinals:
+    search = (
+        Found("a", 10, (-0.5, 0.0)),
+        Found("b", 10, (-0.6, 0.0)),
+        Found("bad", 10, None),
+        Found("lucky", 10, (-0.9, 0.0)),
+    )
+    met = {"a": (4.0, 0.5), "b": (4.0, 0.6), "lucky": (4.0, 0.4)}
+
+    def test_the_best_of_the_finals_is_named_not_the_best_of_the_search(self) -> None:
+        assert after_finals(self.search, [48], 2, self.met.__getitem__) == ["b"]
+        assert incumbents(self.search, [48]) == ["lucky"]
+
+    def test_finals_are_paid_and_end_the_search_earlier(self) -> None:
+        # 40 for the search and 8 for the finals are one too many: it ends after 30.
+        met = {**self.met, "lucky": (4.0, 0.9)}
+        assert after_finals(self.search, [47, 48], 2, met.__getitem__) == ["b", "lucky"]
+
+    def test_before_they_can_be_paid_the_search_names_its_own(self) -> None:
+        costly = {name: (40.0, fitness) for name, (_, fitness) in self.met.items()}
+        assert after_finals(self.search, [5, 10, 20], 2, costly.__getitem__) == [None, "a", "b"]
+
+    def test_who_fails_there_is_not_named(self) -> None:
+        met = {**self.met, "b": (4.0, None)}
+        assert after_finals(self.search, [48], 2, met.__getitem__) == ["lucky"]

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import search_efficiency
 from best_so_far import Found
-from search_efficiency import ARMS, BAR, FRESH_SEEDS, Curve, Plan, curve, search, table
+from efficiency_arms import ARMS, BAR, Arm
+from search_efficiency import FRESH_SEEDS, Curve, Plan, champions, curve, search, table
 from tiny_run import tiny_config
 
 from evoptim.config import RunConfig
-from evoptim.store import open_store
+from evoptim.steps.reading import stage_protocol
+from evoptim.store import Stage, open_store
 
 BUDGET = 60
 """Steps; a tiny evaluation takes 8."""
@@ -24,7 +26,9 @@ def tiny(task: str, budget: int) -> RunConfig:
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
-    monkeypatch.setattr(search_efficiency, "ARMS", {"tiny": tiny})
+    monkeypatch.setattr(
+        search_efficiency, "ARMS", {"tiny": Arm(tiny), "finals": Arm(tiny, holds_finals=True)}
+    )
     return Plan(str(tmp_path), "digits", None, BUDGET)
 
 
@@ -60,6 +64,23 @@ def test_quality_is_measured_under_seeds_that_no_search_has_seen(plan: Plan) -> 
     assert len(kept) > len(search(plan, "tiny", 0).found)
 
 
+def test_finals_name_one_of_the_best_under_seeds_of_their_own(plan: Plan) -> None:
+    searched = search(plan, "finals", 0)
+    assert searched == search(plan, "tiny", 0)
+    named = champions(plan, "finals", 0, searched)
+    assert len(named) == len(plan.checkpoints)
+    config = plan.config("finals", 0)
+    protocol = stage_protocol(config, Stage.finals())
+    assert protocol.seeds == config.finals.seeds
+    kept = [
+        each
+        for each in open_store(plan.store).list("evaluations/")
+        if each.endswith(f"{protocol.content_id()}.json")
+    ]
+    assert len(kept) >= config.finals.candidates
+    assert any(str(named[-1]) in each for each in kept)
+
+
 def test_before_anything_is_found_the_quality_is_nothing(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,7 +91,7 @@ def test_before_anything_is_found_the_quality_is_nothing(
 
 @pytest.mark.parametrize("budget", [10_000, 25_000, 100_000])
 def test_the_paper_s_settings_have_its_proportions_and_no_screens(budget: int) -> None:
-    config = ARMS[BAR]("digits", budget)
+    config = ARMS[BAR].make("digits", budget)
     search, screens = config.search, config.screens
     assert search.initial == 10 * search.particles
     assert search.particles == max(1, budget // 25_000)
@@ -80,8 +101,8 @@ def test_the_paper_s_settings_have_its_proportions_and_no_screens(budget: int) -
 
 
 def test_no_arm_ends_before_its_budget() -> None:
-    for make in ARMS.values():
-        spec = make("digits", 25_000).search
+    for arm in ARMS.values():
+        spec = arm.make("digits", 25_000).search
         assert (spec.initial + spec.generations * spec.particles * spec.children) * 100 >= 25_000
 
 
