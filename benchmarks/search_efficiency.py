@@ -71,8 +71,8 @@ class Plan:
 
     def run(self, arm: str, seed: int) -> str:
         # Arms that differ in their finals alone are the same search.
-        make = ARMS[arm].make
-        return f"{self.task}-{make.__name__}-{scale(self.budget)}-s{seed}"
+        name = ARMS[arm].make.__name__.replace("_", "-")
+        return f"{self.task}-{name}-{scale(self.budget)}-s{seed}"
 
     @property
     def checkpoints(self) -> list[float]:
