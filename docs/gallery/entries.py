@@ -19,8 +19,8 @@ class Entry:
     avoid: str
     decayed: str = ""
     """What its decays change, in LaTeX."""
-    momentum: bool = False
-    """Whether it uses Nesterov momentum as published."""
+    momentum: str | None = None
+    """How weights move with it, in LaTeX, if it uses Nesterov momentum."""
     why: int | None = None
     """Which point of :mod:`evoptim.zoo.formulas` says why it is no genome, if it is none."""
 
@@ -35,6 +35,8 @@ _TINY = (
     "are one optimizer; do not expect them to differ. The update scales with the gradient, so "
     "sparse or badly scaled gradients want Adam."
 )
+_PUBLISHED_NESTEROV = r"m \leftarrow \mu_t m - \eta_t u, \quad w \leftarrow w + \mu_t m - \eta_t u"
+_NESTEROV = r"m \leftarrow \mu_t m - \eta_t u, \quad w \leftarrow w + m - \eta_t u"
 _CLIP = (
     "The bound is above 1/2 wherever gradients are small, so in most networks nothing is ever "
     "clipped and AdamClip1, AdamClip2 and AdamClip3 are one optimizer: the gradient's average, "
@@ -121,7 +123,7 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             "Where Nesterov momentum is unstable: the factor, at most exp(π/2), makes it more so. "
             "It keeps a tensor more than SGD.",
             decayed=r"u = A g e^{\arctan(0.05 g^2 + 0.95 \hat s)}, \quad A = \mathrm{erfc}(a_{11})",
-            momentum=True,
+            momentum=_PUBLISHED_NESTEROV,
             why=2,
         ),
         "opt10": Entry(
@@ -133,7 +135,7 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             "networks with batch normalisation, they reach 10.",
             "A rate copied from SGD or Adam: it would be too small.",
             decayed=r"u = \mathrm{i1e}(\mathrm{i1e}(A g)), \quad A = a_{13} a_2",
-            momentum=True,
+            momentum=_PUBLISHED_NESTEROV,
             why=2,
         ),
         "adamclip0": Entry(
@@ -197,6 +199,29 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             "Short trainings and small batches: steps shrink with the schedule only, never with "
             "the gradient.",
             why=4,
+        ),
+        "evo1": Entry(
+            "Nesterov momentum under an evolved function of progress: small steps for most of a "
+            "training, large ones late in it.",
+            r"u = \frac{g}{\sqrt{1 + (10^{-3} w)^2}}",
+            "Short trainings of convolutional networks, with its decay: "
+            "[what is known of it](../discovery/README.md).",
+            "Without its decay, where it is SGD with Nesterov momentum; and trainings whose length "
+            "is not known beforehand.",
+            decayed=r"u = A \frac{g}{\sqrt{1 + (10^{-3} w)^2}}, \quad A = \min(a_1, a_{14})",
+            momentum=_NESTEROV,
+        ),
+        "evo2": Entry(
+            "The sign of the average gradient, as Signum has it, with a bound that shortens the "
+            "step only where a gradient is about 1.",
+            r"u = \mathrm{clip}(\mathrm{sign}(\hat v), 2 + z), \quad z = 0.663 s - g^2",
+            "Short trainings of convolutional networks: [what is known of it]"
+            "(../discovery/README.md). Every weight moves by the rate, whatever the gradient.",
+            "Memory: the bound needs an average of g² and hardly ever acts. "
+            "`EvolvedOptimizer(params, 'None ~ id(sign(v hat))')` is the rule without it, at half "
+            "of the state. Steps shrink with the schedule only.",
+            decayed=r"u = \mathrm{clip}(\mathrm{sign}(\hat v), 2 A + B z), \quad "
+            r"A = \sigma(a_8), \quad B = a_{14}",
         ),
     }
 )

@@ -103,4 +103,4 @@ def title(name: str) -> str:
 
 def has_curves(name: str) -> bool:
     """Whether more than the base schedule depends on progress."""
-    return formula_of(name, True).needs_horizon or ENTRIES[name].momentum
+    return formula_of(name, True).needs_horizon or ENTRIES[name].momentum is not None

@@ -27,7 +27,8 @@ def index_page() -> str:
                 "# The zoo",
                 "Optimizers that searches found, ready to train with: ten of Morgan & Hougen "
                 "([arXiv 2404.06679](https://arxiv.org/abs/2404.06679)), their five AdamClip "
-                "variants, and PowerSign, AddSign and Lion, which searches found before. "
+                "variants, PowerSign, AddSign and Lion, which searches found before, and Evo1 and "
+                "Evo2, which [evoptim found](../discovery/README.md). "
                 "[Nine learning-rate schedules](schedules.md) evolved beside them.",
                 "```python\n"
                 "from evoptim import zoo\n\n"
@@ -77,11 +78,12 @@ def _which() -> str:
     return (
         f"{words} What differs is the state they keep, the rates they like and what large "
         "gradients do to them:\n\n"
-        "- A bounded step whatever the gradient: Opt7, Opt10, Lion; nearly so Opt8; per tensor "
-        "AdamClip4.\n"
-        "- Insensitive to the gradient's scale: Lion alone. All others want rates that follow it, "
-        "as SGD does; Adam's rates do not carry over.\n"
-        "- One state tensor, half of Adam's: Opt4 to Opt8, Opt10, PowerSign, AddSign, Lion.\n"
+        "- A bounded step whatever the gradient: Opt7, Opt10, Lion, Evo2; nearly so Opt8; per "
+        "tensor AdamClip4.\n"
+        "- Insensitive to the gradient's scale: Lion, and Evo2 below 1. All others want rates that "
+        "follow it, as SGD does; Adam's rates do not carry over.\n"
+        "- One state tensor, half of Adam's: Opt4 to Opt8, Opt10, PowerSign, AddSign, Lion, "
+        "Evo1.\n"
         "- Not for large gradients: Opt4 and Opt5, whose steps grow exponentially with them.\n"
         "- Decays are functions of t/T and need `total_steps`."
     )

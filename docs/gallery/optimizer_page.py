@@ -42,11 +42,7 @@ def optimizer_page(name: str) -> str:
             if entry.momentum
             else r"$w \leftarrow w - \eta_t u$ at the rate $\eta_t$."
         ),
-        *(
-            [_block(r"m \leftarrow \mu_t m - \eta_t u, \quad w \leftarrow w + \mu_t m - \eta_t u")]
-            if entry.momentum
-            else []
-        ),
+        *([_block(entry.momentum)] if entry.momentum else []),
         *notes(name),
         "## Use it",
         _code(name),

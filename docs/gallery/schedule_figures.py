@@ -38,11 +38,14 @@ def base_figure() -> str:
         return standalone(figure, "The base schedule: linear warm-up, then half a cosine to 0.")
 
 
+_DECAYS = (("A", "blue"), ("B", "green"))
+
+
 def schedule_figure(name: str) -> str:
     """Rate, momentum coefficient and decays over progress."""
     plain, decayed = (factor_table(formula_of(name, decay), HORIZON).T for decay in (False, True))
     curves = formula_of(name, True).curves
-    second = bool(curves) or ENTRIES[name].momentum
+    second = bool(curves) or ENTRIES[name].momentum is not None
     with canvas(250) as (figure, _):
         figure.clear()
         figure.set_size_inches((WIDE if second else 400) / 72, 250 / 72)
@@ -53,8 +56,9 @@ def schedule_figure(name: str) -> str:
         left.set_ylabel("rate / lr")
         left.set_ylim(0, 1.05)
         for axes in right:
-            for number, curve in enumerate(curves):
-                _curve(axes, decayed[2 + number], _curve_label(curve), "blue", 2.2)
+            marks = zip(curves, decayed[2:], _DECAYS[: len(curves)], strict=True)
+            for curve, values, (letter, colour) in marks:
+                _curve(axes, values, _curve_label(curve, letter), colour, 2.2)
             if ENTRIES[name].momentum:
                 _curve(axes, plain[1], "momentum μ", "ochre", 1.6, (6, 2, 1.2, 2))
             axes.set_ylim(0, 1.05)
@@ -65,11 +69,12 @@ def schedule_figure(name: str) -> str:
         return standalone(figure, f"Rate and functions of training progress of {title(name)}.")
 
 
-def _curve_label(curve: Any) -> str:
+def _curve_label(curve: Any, letter: str) -> str:
     text = str(curve) if isinstance(curve, Decay) else "arctan(a13)"
     if text == "id(a1)":
         return "f = 1 - t/T"
-    return f"A = {text.replace(')*(', '·').replace('(a13·a2)', 'a13·a2')}"
+    text = {"1/(1+exp(-a8)": "σ(a8)", "id(a14)": "a14"}.get(text, text)
+    return f"{letter} = {text.replace(')*(', '·').replace('(a13·a2)', 'a13·a2')}"
 
 
 def _base_line(axes: Axes) -> None:

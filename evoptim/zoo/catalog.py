@@ -35,6 +35,8 @@ OPTIMIZERS: MappingProxyType[str, type[RuleOptimizer]] = MappingProxyType(
             optimizers.PowerSign,
             optimizers.AddSign,
             optimizers.Lion,
+            optimizers.Evo1,
+            optimizers.Evo2,
         )
     }
 )

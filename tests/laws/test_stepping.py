@@ -83,6 +83,7 @@ AT_REST = frozenset(
         *(f"opt{number}-decay" for number in range(4, 11)),
         *(f"adamclip{number}" for number in range(5)),
         *("powersign", "powersign-decay", "addsign", "addsign-decay", "lion"),
+        *("evo1", "evo1-decay", "evo2", "evo2-decay"),
     ]
 )
 """Those whose update vanishes with the gradient. Opt1 to Opt3 add about 1e-5 w to it."""

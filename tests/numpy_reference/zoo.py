@@ -81,6 +81,12 @@ def _updates(
             yield g * np.exp(linear * np.sign(g) * np.sign(v))
         elif name == "addsign":
             yield g * (1 + linear * np.sign(g) * np.sign(v))
+        elif name == "evo1":
+            late = np.minimum(a["a1"], a["a14"])[t] if decay else 1.0
+            yield late * g / np.sqrt(1 + (1e-3 * weight[0]) ** 2)
+        elif name == "evo2":
+            f, h = (expit(a["a8"])[t], a["a14"][t]) if decay else (1.0, 1.0)
+            yield _clip(np.sign(vh), 2 * f + h * ((0.99 + 0.999) / 3 * s - g**2))
         elif name == "lion":
             yield np.sign(0.9 * m + 0.1 * g)
             m = 0.99 * m + 0.01 * g
@@ -109,9 +115,10 @@ def zoo_trajectory(
     now, m, rows = [weight.astype(np.float64)], np.zeros_like(weight, dtype=np.float64), []
     for t, u in enumerate(_updates(name, decay, intended, gradients, now)):
         step = eta[t] * u
-        if name in ("opt9", "opt10"):
+        if name in ("opt9", "opt10", "evo1"):
             m = mu[t] * m - step
-            now[0] = now[0] + (m if intended else mu[t] * m) - step
+            # What the search calls Nesterov momentum adds the buffer as it is.
+            now[0] = now[0] + (m if intended or name == "evo1" else mu[t] * m) - step
         else:
             now[0] = now[0] - step
         rows.append(now[0])

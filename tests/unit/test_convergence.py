@@ -77,9 +77,13 @@ ROWS = (
     Row("powersign", True, 0.0014, 0.01, rosenbrock_steps=LONG),
     Row("addsign", False, 0.0015, 0.03, rosenbrock_steps=LONG),
     Row("addsign", True, 0.0015, 0.03, rosenbrock_steps=LONG),
-    # Lion's steps have the size of the rate, which ends at 0 as (t - T)^2: it stops where the rate
-    # falls below the distance.
+    Row("evo1", False, 0.001, 0.01),
+    Row("evo1", True, 0.01, 0.1, rosenbrock_steps=LONG),
+    # Steps of Lion and Evo2 have the size of the rate, which ends at 0 as (t - T)^2: they stop
+    # where the rate falls below the distance.
     Row("lion", False, 0.03, 0.03, logistic=0.03, logistic_distance=1e-4),
+    Row("evo2", False, 0.003, 0.01, logistic=0.01, logistic_distance=1e-4),
+    Row("evo2", True, 0.003, 0.01, logistic=0.01, logistic_distance=1e-4),
 )
 
 every_row = pytest.mark.parametrize("row", ROWS, ids=str)
@@ -214,4 +218,6 @@ def test_the_table_has_the_whole_zoo() -> None:
         *(f"opt{number}" for number in range(4, 11)),
         "powersign",
         "addsign",
+        "evo1",
+        "evo2",
     }

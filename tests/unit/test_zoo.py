@@ -19,6 +19,7 @@ SCHEDULE = {"total_steps": 30, "warmup_steps": 4, "hold_steps": 3}
 TWO_READINGS = ("opt1", "opt3", "opt4", "opt9", "opt10")
 GENOMES = (
     "opt2", "opt7", "opt8", "adamclip1", "adamclip2", "adamclip3", "powersign", "addsign",
+    "evo1", "evo2",
 )  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def test_the_readings_differ_where_they_are_said_to(name: str, decay: bool) -> N
 
 
 def test_names_and_classes_are_the_same_optimizers() -> None:
-    assert len(zoo.names()) == 10 + 5 + 3
+    assert len(zoo.names()) == 10 + 5 + 3 + 2
     for name in zoo.names():
         weights = [torch.nn.Parameter(torch.ones(2))]
         made = zoo.create(name.upper(), weights, lr=0.1, total_steps=5)
@@ -95,7 +96,8 @@ def test_names_and_classes_are_the_same_optimizers() -> None:
 @pytest.mark.parametrize("name", zoo.names())
 def test_without_total_steps_only_what_has_no_decays_runs(name: str, decay: bool) -> None:
     has_decays = {"opt4": True} | dict.fromkeys(
-        ("opt5", "opt6", "opt7", "opt8", "opt9", "opt10", "powersign", "addsign"), decay
+        ("opt5", "opt6", "opt7", "opt8", "opt9", "opt10", "powersign", "addsign", "evo1", "evo2"),
+        decay,
     )
     weight = torch.nn.Parameter(torch.ones(2))
     if has_decays.get(name, False):
