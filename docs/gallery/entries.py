@@ -204,8 +204,8 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             "Nesterov momentum under an evolved function of progress: small steps for most of a "
             "training, large ones late in it.",
             r"u = \frac{g}{\sqrt{1 + (10^{-3} w)^2}}",
-            "Short trainings of convolutional networks, with its decay: "
-            "[what is known of it](../discovery/README.md).",
+            "Short trainings of convolutional networks, with its decay: there it is level with "
+            "Nesterov, RMSProp and Adam ([what is known of it](../discovery/README.md)).",
             "Without its decay, where it is SGD with Nesterov momentum; and trainings whose length "
             "is not known beforehand.",
             decayed=r"u = A \frac{g}{\sqrt{1 + (10^{-3} w)^2}}, \quad A = \min(a_1, a_{14})",
@@ -215,8 +215,9 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             "The sign of the average gradient, as Signum has it, with a bound that shortens the "
             "step only where a gradient is about 1.",
             r"u = \mathrm{clip}(\mathrm{sign}(\hat v), 2 + z), \quad z = 0.663 s - g^2",
-            "Short trainings of convolutional networks: [what is known of it]"
-            "(../discovery/README.md). Every weight moves by the rate, whatever the gradient.",
+            "Short trainings of convolutional networks: there it is level with Nesterov, RMSProp and "
+            "Adam ([what is known of it](../discovery/README.md)). Every weight moves by the rate, "
+            "whatever the gradient.",
             "Memory: the bound needs an average of g² and hardly ever acts. "
             "`EvolvedOptimizer(params, 'None ~ id(sign(v hat))')` is the rule without it, at half "
             "of the state. Steps shrink with the schedule only.",
