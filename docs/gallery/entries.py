@@ -215,9 +215,9 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             "The sign of the average gradient, as Signum has it, with a bound that shortens the "
             "step only where a gradient is about 1.",
             r"u = \mathrm{clip}(\mathrm{sign}(\hat v), 2 + z), \quad z = 0.663 s - g^2",
-            "Short trainings of convolutional networks: there it is level with Nesterov, RMSProp and "
-            "Adam ([what is known of it](../discovery/README.md)). Every weight moves by the rate, "
-            "whatever the gradient.",
+            "Short trainings of convolutional networks: there it is level with Nesterov, RMSProp "
+            "and Adam ([what is known of it](../discovery/README.md)). Every weight moves by the "
+            "rate, whatever the gradient.",
             "Memory: the bound needs an average of g² and hardly ever acts. "
             "`EvolvedOptimizer(params, 'None ~ id(sign(v hat))')` is the rule without it, at half "
             "of the state. Steps shrink with the schedule only.",
