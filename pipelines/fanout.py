@@ -106,8 +106,8 @@ def evaluate_fanout(
     if not missing.chunks:
         log(f"{stage}: all {missing.total} chunks are evaluated already")
         return
-    driver = _Driver(profile, work, look, cluster or connect(), pace or Pace(), log)
-    with _interruptible():
+    with _interruptible() as check:
+        driver = _Driver(profile, work, look, cluster or connect(), pace or Pace(), log, check)
         driver.run(missing, None if planned is None else propose)
 
 
@@ -120,6 +120,7 @@ class _Driver:
         cluster: Cluster,
         pace: Pace,
         log: Callable[[str], None],
+        check: Callable[[], None],
     ) -> None:
         self.profile = profile
         self.work = work
@@ -127,6 +128,7 @@ class _Driver:
         self.cluster = cluster
         self.pace = pace
         self.log = log
+        self.check = check
         self.jobs = f"/apis/batch/v1/namespaces/{profile.namespace}/jobs"
         self.pods = f"/api/v1/namespaces/{profile.namespace}/pods"
         self.events = f"/api/v1/namespaces/{profile.namespace}/events"
@@ -165,6 +167,7 @@ class _Driver:
         self.log(f"{self.work.stage}: {missing.total - lost} of {missing.total} chunks evaluated")
 
     def _propose(self, propose: Callable[[], object], manifest: Object) -> None:
+        self.check()
         try:
             propose()
         except Exception:
@@ -259,6 +262,7 @@ class _Driver:
         ending_since: float | None = None
         current: Object | None = job
         while current is not None and current["metadata"]["uid"] == uid:
+            self.check()
             started = time.monotonic()
             status = read_status(current)
             if status.ended:
@@ -433,18 +437,28 @@ _FOREGROUND = {
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt as Ctrl-C does: clusters and engines end a step with it."""
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM interrupt as Ctrl-C does: clusters and engines end a step with it.
+
+    Python drops what is raised while it collects garbage, as in the middle of a request. So it is
+    to be asked for now and then: what it yields raises KeyboardInterrupt if there was a signal.
+    """
+    asked = threading.Event()
+
+    def check() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
 
     def interrupt(number: int, frame: object) -> None:  # noqa: ARG001
+        asked.set()
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield check
         return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        yield check
     finally:
         signal.signal(signal.SIGTERM, before)
 

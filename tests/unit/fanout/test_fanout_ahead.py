@@ -233,6 +233,37 @@ def test_evicted_while_it_proposes_it_leaves_the_job_to_the_next(
     assert len(kube.jobs()) == 1
 
 
+_DROPS = """
+import os, signal, sys, time
+from evoptim import steps
+from evoptim.store import Stage
+from pipelines.fanout import Pace, evaluate_fanout
+from pipelines.profile import ClusterProfile
+def propose():
+    steps.propose(sys.argv[1], "tiny", 0, 1)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(600)
+    except KeyboardInterrupt:
+        pass
+pace = Pace(breath=0.01)
+stage = Stage.generation(0)
+evaluate_fanout(sys.argv[1], "tiny", stage, 1, ClusterProfile(), propose=propose, pace=pace)
+"""
+
+
+def test_an_interruption_that_is_dropped_on_its_way_is_not_lost(
+    kube: FakeKubernetes, begun: Path, tmp_path: Path
+) -> None:
+    """As Python drops one that comes while it collects garbage."""
+    kube.put("pods", pod("the-driver", "", "Running"))
+    with running(_DROPS, begun, kube, tmp_path) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "interrupted: deletes the Job" in output
+    kube.wait_for(lambda: not kube.jobs())
+
+
 # What pods do meanwhile
 
 
