@@ -1,9 +1,9 @@
 """What evoptim's own discoveries in the zoo are worth, measured again from the beginning.
 
 Under the protocol of docs/discovery, which they were found under, each discovery and each baseline
-has its rate chosen anew: a sweep over seven decades, then its choice or half a decade beside it, by
-mean validation accuracy under two seeds. Then it is trained under ten seeds that chose nothing, and
-tested. Differences are paired by seed; p is Student's, corrected after Holm over the baselines.
+has its rate chosen anew, by a sweep over seven decades and by full trainings half a decade beside
+its choice, under two seeds. Then it is trained under ten seeds that chose nothing, and tested.
+Differences are paired by seed; p is Student's, corrected after Holm over the baselines.
 
     python benchmarks/discoveries.py --images cifar10-images.zip --out FOLDER [--longer 4]
 
@@ -22,7 +22,6 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from known_rate import at_known_rate
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -30,7 +29,7 @@ from rich.table import Table
 from evoptim import zoo
 from evoptim.analysis.noise import mean_interval
 from evoptim.analysis.paired import holm, paired_difference
-from evoptim.config import FullTraining, Protocol
+from evoptim.config import FullTraining, Protocol, Tuning
 from evoptim.config.reading import read_config
 from evoptim.genome import Genome
 from evoptim.optim.baselines import BASELINES, make_baseline
@@ -44,8 +43,7 @@ from evoptim.training import MakeOptimizer, evaluate
 
 CONFIG = Path(__file__).resolve().parents[1] / "docs" / "discovery" / "cifar16.yaml"
 DISCOVERIES = ("evo1", "evo2")
-AROUND = (0.3, 1.0, 3.0)
-TUNING_SEEDS = (501, 502)
+TUNING = Tuning(seeds=(501, 502))
 SEEDS = tuple(range(601, 611))
 
 
@@ -82,6 +80,11 @@ def longer(protocol: Protocol, times: int) -> Protocol:
     return protocol.model_copy(update={"training": changed})
 
 
+def fresh(protocol: Protocol) -> Protocol:
+    """The same under seeds that no search has seen, with test images."""
+    return protocol.model_copy(update={"seeds": SEEDS, "tuning": TUNING, "test": True})
+
+
 def subject(name: str) -> tuple[str, MakeOptimizer]:
     """What an evaluation is kept under, and the optimizer with its decays."""
     if name in BASELINES:
@@ -90,32 +93,25 @@ def subject(name: str) -> tuple[str, MakeOptimizer]:
     return genome.id, partial(make_evolved, genome.to_json())
 
 
-def trained(plan: Plan, name: str, protocol: Protocol) -> Evaluation:
+def trained(plan: Plan, name: str) -> Evaluation:
     store = open_store(plan.store)
     content_id, make = subject(name)
-    key = shared_evaluation_key(content_id, protocol.content_id())
+    key = shared_evaluation_key(content_id, plan.protocol.content_id())
     if not store.exists(key):
-        split = load_task(protocol.task)
-        save(store, key, evaluate(content_id, make, protocol, split, device="cpu"))
+        split = load_task(plan.protocol.task)
+        save(store, key, evaluate(content_id, make, plan.protocol, split, device="cpu"))
     return load(store, key, Evaluation)
 
 
 def measure(plan: Plan, name: str) -> Measured:
-    swept = trained(plan, name, plan.protocol.model_copy(update={"seeds": TUNING_SEEDS})).rate
-    if swept is None:
+    found = trained(plan, name)
+    if found.rate is None:
         raise SystemExit(f"{name} trains at no rate of the sweep")
-    tried = [
-        (trained(plan, name, at_known_rate(plan.protocol, rate, TUNING_SEEDS)).fitness or 0.0, rate)
-        for rate in (swept * factor for factor in AROUND)
-    ]
-    rate = max(tried)[1]
-    test = plan.protocol.model_copy(update={"test": True})
-    found = trained(plan, name, at_known_rate(test, rate, SEEDS)).trainings
     return Measured(
         name,
-        rate,
-        tuple(max(epoch.validation_accuracy for epoch in each.curve) for each in found),
-        tuple(each.test_accuracy or 0.0 for each in found),
+        found.rate,
+        tuple(max(each.validation_accuracy for each in one.curve) for one in found.trainings),
+        tuple(each.test_accuracy or 0.0 for each in found.trainings),
     )
 
 
@@ -171,7 +167,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes (1)")
     options = parser.parse_args()
     config = read_config(CONFIG.read_text(), settings={"protocol.task.data": options.images})
-    plan = Plan(str(options.out), longer(config.protocol, options.longer))
+    plan = Plan(str(options.out), fresh(longer(config.protocol, options.longer)))
     names = [*DISCOVERIES, *BASELINES]
     found = list(
         track(

@@ -49,7 +49,7 @@ def elitist(task: TaskName, budget: int) -> RunConfig:
         update={
             "search": config.search.model_copy(update=changes),
             "protocol": config.protocol.model_copy(update={"seeds": (0,)}),
-            "finals": FinalsSpec(candidates=3, seeds=(101, 102)),
+            "finals": FinalsSpec(candidates=3, seeds=(101, 102), tuning=None),
         }
     )
 

@@ -41,7 +41,7 @@ from evoptim.tasks import Split, load_task
 from evoptim.training import MakeOptimizer, evaluate
 from evoptim.training.epoch import train_epoch
 from evoptim.training.isolation import isolated
-from evoptim.training.meter import Meter, most_steps
+from evoptim.training.meter import Meter
 from evoptim.training.setting import prepare
 
 TIMED = ("sgd", "adamw")
@@ -165,7 +165,7 @@ def extrapolate(protocol: Protocol, split: Split, repeats: int, threads: int) ->
         for _ in range(repeats):
             ours.append(timed(lambda: train_epoch(network, optimizer, batches, STEPS, meter))[1])
             plain.append(timed(lambda: loop.epoch(*theirs, STEPS))[1])
-    return tuple(statistics.median(side) / STEPS * most_steps(protocol) for side in (ours, plain))
+    return tuple(statistics.median(side) / STEPS * protocol.most_steps for side in (ours, plain))
 
 
 def _percent(share: float | None) -> str:
@@ -217,7 +217,7 @@ def main() -> None:
                 console.print(
                     f"{name}: {ours:,.0f} s ours, {plain:,.0f} s plain, ratio {plain / ours:.2f}; "
                     f"training only, extrapolated from {options.repeats} x {STEPS} steps to "
-                    f"{most_steps(protocol):,}"
+                    f"{protocol.most_steps:,}"
                 )
                 progress.advance(task)
 

@@ -109,6 +109,18 @@ class Probe(Value):
         return max(self.accuracies, default=0.0)
 
 
+class TunedRate(Value):
+    """One rate that was tried by full trainings."""
+
+    rate: float
+    """Peak learning rate."""
+    accuracies: tuple[float | None, ...]
+    """The best epoch's validation accuracy under each of the tuning's seeds; None where no epoch
+    was completed."""
+    steps: int
+    """Optimizer steps of these trainings."""
+
+
 class Epoch(Value):
     """One row of a learning curve, taken at the end of an epoch."""
 
@@ -186,9 +198,14 @@ class Evaluation(Value):
     """Mean over seeds of the test accuracy at those epochs. Never used to choose; None where the
     protocol does not measure it."""
     rate: float | None
-    """The peak rate that the sweep chose."""
+    """The peak rate of the trainings: the sweep's choice, or that of the tuning after it."""
     probes: tuple[Probe, ...]
+    """The sweep."""
+    tuned: tuple[TunedRate, ...] = ()
+    """Rates that full trainings tried after the sweep, its own choice first; empty where the
+    protocol leaves it at that."""
     trainings: tuple[Training, ...]
+    """Those that the fitness is measured by."""
     steps: int
     """Optimizer steps of all probes and trainings together."""
     message: str | None = None

@@ -14,7 +14,7 @@ from evoptim.analysis.paired import (
     rank_ranges,
 )
 from evoptim.analysis.result import Finalist, build_result, by_seed, name_of
-from evoptim.config import RunConfig, Value
+from evoptim.config import RunConfig, Tuning, Value
 from evoptim.records import Archive, ArchiveEntry, Score
 
 Relation = Literal["better", "undecided", "worse", "unknown"]
@@ -45,6 +45,8 @@ class Finals(Value):
 
     seeds: tuple[int, ...]
     """They took no part in the search; all finalists were trained under each."""
+    tuning: Tuning | None
+    """How each one's rate was chosen after the sweep; None: by the sweep alone."""
     finalists: tuple[Finalist, ...]
     """Evolved optimizers and baselines, best first."""
     comparisons: tuple[Comparison, ...]
@@ -93,7 +95,12 @@ def build_finals(
         for each in archive.finals
     ]
     finalists = _with_ranges(measured)
-    ranked = Finals(seeds=config.finals.seeds, finalists=finalists, comparisons=())
+    ranked = Finals(
+        seeds=config.finals.seeds,
+        tuning=config.finals.tuning,
+        finalists=finalists,
+        comparisons=(),
+    )
     return ranked.model_copy(update={"comparisons": _comparisons(ranked)})
 
 

@@ -22,11 +22,11 @@ class Spent(Value):
     """What some evaluations took."""
 
     evaluations: int
-    sweep_steps: int
-    """Optimizer steps of the probes of LR sweeps."""
+    rate_steps: int
+    """Optimizer steps that chose rates: probes of LR sweeps, and the trainings of a tuning."""
     training_steps: int
-    """Optimizer steps of full trainings."""
-    sweep_seconds: float
+    """Optimizer steps of the full trainings that fitness is measured by."""
+    rate_seconds: float
     """Core-seconds (or device-seconds) of those, as for full trainings: in proportion to steps."""
     training_seconds: float
     flops: float | None
@@ -36,12 +36,12 @@ class Spent(Value):
     @property
     def steps(self) -> int:
         """Optimizer steps of both phases."""
-        return self.sweep_steps + self.training_steps
+        return self.rate_steps + self.training_steps
 
     @property
     def seconds(self) -> float:
         """Core-seconds of both phases."""
-        return self.sweep_seconds + self.training_seconds
+        return self.rate_seconds + self.training_seconds
 
 
 class OutcomeSpent(Value):
@@ -215,9 +215,9 @@ def _spent(scores: Iterable[Score], per_step: Mapping[str, float] | None) -> Spe
     known = per_step is not None and all(each.protocol in per_step for each in scores)
     return Spent(
         evaluations=len(scores),
-        sweep_steps=sum(each.steps - each.training_steps for each in scores),
+        rate_steps=sum(each.steps - each.training_steps for each in scores),
         training_steps=sum(each.training_steps for each in scores),
-        sweep_seconds=math.fsum(each.seconds * (1.0 - _trained_share(each)) for each in scores),
+        rate_seconds=math.fsum(each.seconds * (1.0 - _trained_share(each)) for each in scores),
         training_seconds=math.fsum(each.seconds * _trained_share(each) for each in scores),
         flops=math.fsum(each.steps * per_step[each.protocol] for each in scores)
         if per_step is not None and known

@@ -36,7 +36,7 @@ class Result(Value):
     """Content id of the protocol that scored it."""
     outcome: Outcome
     rate: float | None
-    """Peak learning rate that the sweep chose."""
+    """Peak learning rate of its trainings."""
     validation_accuracy: float | None
     """The fitness: mean over seeds of the best epoch's. Used to choose."""
     validation_loss: float | None

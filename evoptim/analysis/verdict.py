@@ -169,10 +169,14 @@ class _Words:
     def _scope(self) -> str:
         protocol = self.config.protocol
         rates = sum(len(group) for group in protocol.sweep.rates)
+        tuning = self.finals.tuning
+        tried = f"at most {rates} rates each"
+        if tuning is not None:
+            tried += f", and {tuning.rates} around the best of them"
         return (
             f"Anything beyond one data set ({protocol.task.name}), one network (base width "
             f"{protocol.model.base_width}) and one budget ({protocol.training.epochs} x "
-            f"{protocol.training.steps_per_epoch} steps, at most {rates} rates each, and torch's "
+            f"{protocol.training.steps_per_epoch} steps, {tried}, and torch's "
             "defaults for what else the baselines have)."
         )
 

@@ -21,7 +21,6 @@ class View:
     def __init__(self, run: str) -> None:
         from rich.progress import (
             BarColumn,
-            MofNCompleteColumn,
             Progress,
             TextColumn,
             TimeElapsedColumn,
@@ -31,12 +30,12 @@ class View:
         self.run = run
         self.plain = not console.is_terminal
         self.last: Status | None = None
-        self.found = 0
+        self.found = 0.0
         self.printed = self.began = time.monotonic()
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -47,7 +46,7 @@ class View:
             # Trainings take from a second to an hour: the estimate looks back over all of them.
             speed_estimate_period=math.inf,
         )
-        self.task = self.progress.add_task("starting", total=None, note="")
+        self.task = self.progress.add_task("starting", total=None, note="", count="")
 
     def __enter__(self) -> View:
         self.progress.start()
@@ -57,7 +56,13 @@ class View:
         self.progress.stop()
 
     def images(self, done: int, total: int) -> None:
-        self.progress.update(self.task, description="reading images", completed=done, total=total)
+        self.progress.update(
+            self.task,
+            description="reading images",
+            completed=done,
+            total=total,
+            count=f"{done}/{total}",
+        )
 
     def status(self, status: Status, remark: str = "") -> None:
         """Show how far the search is; the remark stands after it."""
@@ -69,21 +74,22 @@ class View:
         note = ", ".join(part for part in (best, failed, remark) if part)
         if self.last is None:
             # The estimate counts neither the reading of data nor what was there already.
-            self.found, self.began = status.done, time.monotonic()
-            self.progress.reset(self.task, total=status.planned, note=note)
+            self.found, self.began = status.share, time.monotonic()
+            self.progress.reset(self.task, total=1.0, note=note)
         self.progress.update(
             self.task,
             description=stage,
-            completed=status.done,
-            total=status.planned,
+            completed=status.share,
+            total=1.0,
             note=note,
+            count=f"{status.done}/{status.planned}",
         )
         self.last = status
         if self.plain and time.monotonic() - self.printed > _PLAIN_SECONDS:
             self.printed = time.monotonic()
             seconds = self.printed - self.began
-            new, missing = status.done - self.found, status.planned - status.done
-            left = seconds / new * missing if new else None
+            new = status.share - self.found
+            left = seconds / new * (1.0 - status.share) if new else None
             estimate = "" if left is None else f", about {left:.0f} s left"
             line = f"{stage}: {status.done} of {status.planned} evaluations{estimate}"
             print(f"{line}, {note}" if note else line, file=sys.stderr, flush=True)

@@ -17,6 +17,7 @@ from evoptim.config.protocol import (
     ScheduleSpec,
     Sweep,
     TaskSpec,
+    Tuning,
 )
 from evoptim.config.run import BaselineName, RunConfig, SearchSpec
 from evoptim.config.screens import Hopeless, Screens, TrialSpec
@@ -43,6 +44,7 @@ __all__ = [
     "Sweep",
     "TaskSpec",
     "TrialSpec",
+    "Tuning",
     "Value",
     "preset",
 ]

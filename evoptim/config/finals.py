@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from evoptim.config.protocol import Seed, distinct
+from evoptim.config.protocol import Seed, Tuning, distinct
 from evoptim.config.value import Value
 
 MAX_FINALISTS = 50
@@ -26,3 +26,6 @@ class FinalsSpec(Value):
         *(101, 102, 103, 104, 105),
     )
     """In place of the protocol's seeds, and none of those; several, or there are no intervals."""
+    tuning: Tuning | None = Tuning()
+    """How everybody's rate is chosen after the sweep, under seeds of its own; None: by the sweep
+    alone, whose rates lie far apart."""

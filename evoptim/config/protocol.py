@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from evoptim.config.value import Value
 
@@ -123,6 +129,22 @@ class Sweep(Value):
         return self
 
 
+class Tuning(Value):
+    """Full trainings that choose the rate: at the sweep's choice, then beside the best so far.
+
+    A sweep's few steps favour rates lower than those of a full training (Wu et al., "Understanding
+    Short-Horizon Bias in Stochastic Meta-Optimization", ICLR 2018), and its rates may lie a decade
+    apart; who happens to be at its best on that grid looks better than he is.
+    """
+
+    per_decade: Annotated[int, Field(ge=1, le=20)] = 2
+    """How many rates there are between one rate and ten times it."""
+    rates: Annotated[int, Field(ge=1, le=20)] = 5
+    """The most that are tried. It ends earlier when both neighbours of the best one are worse."""
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = (201, 202)
+    """One training of each rate under each; their mean validation accuracy decides."""
+
+
 class FullTraining(Value):
     """The training whose best epoch is the fitness."""
 
@@ -160,6 +182,9 @@ class Protocol(Value):
     """What convolutions are computed in. ``tf32`` (10 bits of mantissa, on GPUs that have it;
     float32 elsewhere) and ``bfloat16`` are faster on a GPU; weights stay float32."""
     sweep: Sweep
+    tuning: Tuning | None = None
+    """Whether full trainings choose the rate anew, beside the sweep's choice; None trains at the
+    sweep's."""
     training: FullTraining
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(distinct)] = (0,)
     """One full training for each; fitness is their mean. The sweep uses the first."""
@@ -169,6 +194,25 @@ class Protocol(Value):
     timeout_seconds: Annotated[float, Field(gt=0.0)] | None = None
     """Wall-clock limit of one evaluation; None for no limit. A time-out depends on the machine,
     so a run that needs to be reproducible sets none."""
+
+    @property
+    def most_steps(self) -> int:
+        """Optimizer steps of an evaluation that is never cut short."""
+        sweep, training = self.sweep, self.training
+        trainings = len(self.seeds)
+        if self.tuning is not None:
+            trainings += self.tuning.rates * len(self.tuning.seeds)
+        return (
+            sum(map(len, sweep.rates)) * sweep.epochs * sweep.steps_per_epoch
+            + trainings * training.epochs * training.steps_per_epoch
+        )
+
+    @model_serializer(mode="wrap")
+    def _as_before_tuning(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # Protocols without it keep the content id that they had before it existed, and with it
+        # everything in a store that was measured under them.
+        fields: dict[str, object] = dump(self)
+        return {name: value for name, value in fields.items() if (name, value) != ("tuning", None)}
 
     def content_id(self) -> str:
         """As for every value, except that images known by their fingerprint may lie anywhere."""

@@ -92,6 +92,13 @@ class RunConfig(Value):
                     f"the finals need seeds that chose nothing, but {known[0]} is also in "
                     f"{name}.seeds: give finals.seeds others"
                 )
+        tuning = self.finals.tuning
+        tuned = sorted({*self.finals.seeds} & {*(tuning.seeds if tuning else ())})
+        if tuned:
+            raise ValueError(
+                f"the finals need seeds that chose nothing, but {tuned[0]} is also in "
+                "finals.tuning.seeds: give one of them others"
+            )
         return self
 
     def _initial(self) -> tuple[tuple[str, Protocol], ...]:
@@ -100,4 +107,5 @@ class RunConfig(Value):
 
     def finals_protocol(self) -> Protocol:
         """How finalists and baselines are measured: fresh seeds, and test images too."""
-        return self.protocol.model_copy(update={"seeds": self.finals.seeds, "test": True})
+        finals = {"seeds": self.finals.seeds, "tuning": self.finals.tuning, "test": True}
+        return self.protocol.model_copy(update=finals)

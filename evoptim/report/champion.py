@@ -14,7 +14,7 @@ def module(genome: Genome, run: str, rate: float, warmup_share: float) -> str:
     Args:
         genome: The champion.
         run: Name of the run that found it.
-        rate: The peak learning rate that the sweep chose.
+        rate: The peak learning rate.
         warmup_share: Warm-up steps of the full training over all of its steps.
     """
     document = textwrap.indent(json.dumps(genome.to_json(), indent=2), "    ").strip()

@@ -14,7 +14,7 @@ def usage(genome: Genome, rate: float, warmup_share: float) -> str:
 
     Args:
         genome: the optimizer.
-        rate: the peak learning rate that the sweep chose.
+        rate: the peak learning rate.
         warmup_share: warm-up steps of the full training over all of its steps.
     """
     sign = "" if genome.sign == 1 else ".with_sign(-1)"

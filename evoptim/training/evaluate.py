@@ -20,6 +20,7 @@ from evoptim.training.meter import Meter, Progress
 from evoptim.training.seeds import derived_seed
 from evoptim.training.setting import Device, MakeOptimizer, Setting, prepare
 from evoptim.training.sweep import Swept, sweep
+from evoptim.training.tuning import Tuned, tune
 
 
 def evaluate(
@@ -32,7 +33,9 @@ def evaluate(
     progress: Progress | None = None,
     bars: Sequence[float] = (),
 ) -> Evaluation:
-    """Choose the rate by a sweep, train fully once for each seed, and record what came of it.
+    """Choose the rate, train fully once for each seed, and record what came of it.
+
+    A sweep chooses the rate, and then a tuning where the protocol has one.
 
     On a CPU the record is a function of the arguments alone (but for its cost): whatever the
     process, the number of threads or the state of any random generator. Those of the caller are
@@ -63,7 +66,8 @@ def evaluate(
         torch.manual_seed(derived_seed(protocol.seeds[0], "optimizer"))
         setting = prepare(protocol, split, make_optimizer, device)
         swept = sweep(setting, meter)
-        trainings, outcome, message = _train(setting, swept, meter, bars)
+        tuned = _tuned(setting, swept, meter)
+        trainings, outcome, message = _train(setting, tuned, meter, bars)
     best = [] if outcome.failed else [_best_epoch(training) for training in trainings]
     return Evaluation(
         subject=subject,
@@ -72,8 +76,9 @@ def evaluate(
         fitness=_mean([epoch.validation_accuracy for epoch in best]),
         validation_loss=_mean([epoch.validation_loss for epoch in best]),
         test_accuracy=_mean([training.test_accuracy for training in trainings]) if best else None,
-        rate=swept.rate,
+        rate=tuned.rate,
         probes=swept.probes,
+        tuned=tuned.tried,
         trainings=trainings,
         steps=meter.steps,
         message=message,
@@ -82,20 +87,30 @@ def evaluate(
     )
 
 
+def _tuned(setting: Setting, swept: Swept, meter: Meter) -> Tuned:
+    """The rate, or how the candidate failed while it was looked for."""
+    spec = setting.protocol.tuning
+    if swept.rate is None or spec is None:
+        return Tuned((), swept.rate, swept.outcome, swept.message)
+    return tune(setting, spec, swept.rate, meter)
+
+
 def _train(
-    setting: Setting, swept: Swept, meter: Meter, bars: Sequence[float]
+    setting: Setting, tuned: Tuned, meter: Meter, bars: Sequence[float]
 ) -> tuple[tuple[Training, ...], Outcome, str | None]:
     """One full training for each seed, up to the first that leaves no fitness."""
-    if swept.rate is None:
-        assert swept.outcome is not None
-        return (), swept.outcome, swept.message
+    if tuned.outcome is not None or tuned.rate is None:
+        assert tuned.outcome is not None
+        return (), tuned.outcome, tuned.message
     trainings: list[Training] = []
     outcome = Outcome.TRAINED
     for seed in setting.protocol.seeds:
         try:
             # The bars are those of trainings under the first seed.
             own_bars = () if trainings else bars
-            training = train_fully(setting, swept.rate, seed, meter, own_bars)
+            training = train_fully(
+                setting, tuned.rate, seed, meter, own_bars, test=setting.protocol.test
+            )
         except CandidateError as fault:
             return tuple(trainings), Outcome.ERRORED, str(fault)
         trainings.append(training)

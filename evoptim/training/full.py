@@ -20,13 +20,19 @@ from evoptim.training.setting import Setting
 
 
 def train_fully(
-    setting: Setting, rate: float, seed: int, meter: Meter, bars: Sequence[float] = ()
+    setting: Setting,
+    rate: float,
+    seed: int,
+    meter: Meter,
+    bars: Sequence[float] = (),
+    *,
+    test: bool,
 ) -> Training:
     """Train a fresh network, validating after every epoch.
 
     It is stopped after an epoch from ``give_up_epoch`` on whose training accuracy is below
     ``give_up_accuracy``; that epoch counts. Test images are looked at once, at the end, with the
-    weights of the best epoch, and only if the protocol says so; those of a hopeless training never.
+    weights of the best epoch, and only if that is asked for; those of a hopeless training never.
 
     Args:
         setting: what all trainings share.
@@ -34,6 +40,7 @@ def train_fully(
         seed: which network to begin with, and which augmentations to draw.
         meter: counts the steps.
         bars: below which it is hopeless, for each epoch (:mod:`evoptim.training.hopeless`).
+        test: whether to look at test images.
 
     Raises:
         CandidateError: the optimizer raised.
@@ -64,18 +71,18 @@ def train_fully(
         if epoch < spec.epochs and hopeless_after(accuracies, bars) is not None:
             stopped = "hopeless"
             break
-    test = None
-    if best_epoch is not None and setting.protocol.test and stopped != "hopeless":
+    tested = None
+    if best_epoch is not None and test and stopped != "hopeless":
         network.load_state_dict(best_weights)
-        test = measure(network, setting.test)
+        tested = measure(network, setting.test)
     return Training(
         seed=seed,
         curve=tuple(curve),
         steps=meter.steps - began,
         stopped=stopped,
         best_epoch=best_epoch,
-        test_loss=None if test is None else _finite(test.loss),
-        test_accuracy=None if test is None else test.accuracy,
+        test_loss=None if tested is None else _finite(tested.loss),
+        test_accuracy=None if tested is None else tested.accuracy,
     )
 
 

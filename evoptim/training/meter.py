@@ -21,7 +21,7 @@ class Meter:
         self._started, self._started_core = time.monotonic(), time.thread_time()
         self._limit = protocol.timeout_seconds
         self._progress = progress
-        self._most = most_steps(protocol)
+        self._most = protocol.most_steps
 
     def report(self) -> None:
         """Tell whoever watches."""
@@ -44,13 +44,3 @@ class Meter:
     def expired(self) -> bool:
         """Whether the protocol's time limit has passed."""
         return self._limit is not None and self.seconds > self._limit
-
-
-def most_steps(protocol: Protocol) -> int:
-    """Steps of an evaluation that is never cut short."""
-    sweep, training = protocol.sweep, protocol.training
-    rates = sum(len(group) for group in sweep.rates)
-    return (
-        rates * sweep.epochs * sweep.steps_per_epoch
-        + len(protocol.seeds) * training.epochs * training.steps_per_epoch
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,11 +11,12 @@ from evoptim.config import RunConfig
 from evoptim.errors import InfrastructureError
 from evoptim.records import Evaluation
 from evoptim.steps.reading import (
-    planned_evaluations,
     planned_in,
     read_candidates,
     read_config,
     read_population,
+    stage_protocol,
+    stages,
 )
 from evoptim.store import Stage, Store, load
 from evoptim.store.layout import candidates_key, evaluations_prefix, population_key
@@ -39,6 +40,9 @@ class Status:
     """Best validation accuracy of an evolved optimizer so far, a fraction."""
     stage: str | None
     """Where the latest evaluation belongs: ``generation 3`` or ``finals``; None before it."""
+    share: float
+    """Of the most training that the planned evaluations can take, what the settled ones can: 0 to
+    1. An evaluation of the finals has more trainings than one of the search."""
     unread: int = 0
     """Settled evaluations that were only counted; their generations' best are known all the same
     once these are selected."""
@@ -55,13 +59,13 @@ class Progress:
         self._store = store
         self._run = run
         self._config = config
-        self._planned = planned_evaluations(config)
+        self._planned = {stage: planned_in(config, stage) for stage in stages(config)}
         self._finals: int | None = None
         self._protocol: str | None = None
         self._seen: dict[Stage, set[str]] = {}
         self._queue: list[tuple[Stage, str]] = []
         self._generation: int | None = None
-        self._finished = 0
+        self._finished: dict[Stage, int] = {}
         self._unlisted = 0
         self._failed = 0
         self._best: float | None = None
@@ -91,14 +95,14 @@ class Progress:
             else:
                 high = middle
         finished = [Stage.generation(number) for number in range(low)]
-        count = sum(planned_in(self._config, stage) for stage in finished)
+        self._finished = {stage: planned_in(self._config, stage) for stage in finished}
+        count = sum(self._finished.values())
         if count <= _READ:
             for stage in finished:
                 self._list(stage)
         else:
             self._take_populations(finished)
             self._unlisted = count
-        self._finished = count
         self._generation = low
 
     def _advance(self) -> None:
@@ -109,7 +113,7 @@ class Progress:
             self._list(stage)
             if not selected:
                 return
-            self._finished += planned_in(self._config, stage)
+            self._finished[stage] = planned_in(self._config, stage)
             self._generation = number + 1
 
     def _look_for_the_finals(self) -> None:
@@ -165,16 +169,29 @@ class Progress:
 
     def _status(self) -> Status:
         generation = self._generation or 0
-        at_work: set[str] = set()
+        settled = dict(self._finished)
+        stage = f"generation {generation - 1}" if generation else None
         if generation <= self._config.search.generations:
             at_work = self._seen.get(Stage.generation(generation), set())
+            settled[Stage.generation(generation)] = len(at_work)
+            stage = f"generation {generation}" if at_work else stage
         finals = self._seen.get(Stage.finals(), set())
-        done = self._finished + len(at_work) + len(finals)
-        stage = f"generation {generation - 1}" if generation else None
-        if at_work:
-            stage = f"generation {generation}"
-        if finals:
-            stage = "finals"
-        unread = self._unlisted + len(self._queue)
-        planned = self._planned if self._finals is None else self._finished + self._finals
-        return Status(done, planned, self._failed, self._best, stage, unread)
+        settled[Stage.finals()] = len(finals)
+        planned = self._planned
+        if self._finals is not None:
+            planned = self._finished | {Stage.finals(): self._finals}
+        return Status(
+            done=sum(settled.values()),
+            planned=sum(planned.values()),
+            failed=self._failed,
+            best=self._best,
+            stage="finals" if finals else stage,
+            share=self._most_steps(settled) / self._most_steps(planned),
+            unread=self._unlisted + len(self._queue),
+        )
+
+    def _most_steps(self, evaluations: Mapping[Stage, int]) -> int:
+        return sum(
+            count * stage_protocol(self._config, stage).most_steps
+            for stage, count in evaluations.items()
+        )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import discoveries
 import pytest
-from discoveries import AROUND, CONFIG, SEEDS, TUNING_SEEDS, Measured, Plan, longer, measure, table
+from discoveries import CONFIG, SEEDS, TUNING, Measured, Plan, fresh, longer, measure, table
 from rich.console import Console
 from tiny_run import tiny_config
 
@@ -17,18 +17,22 @@ from evoptim.config.reading import read_config
 def test_the_rate_is_chosen_around_that_of_a_sweep_and_every_seed_tested(
     name: str, tmp_path: Path
 ) -> None:
-    protocol = tiny_config().protocol
+    protocol = fresh(tiny_config().protocol)
     found = measure(Plan(str(tmp_path), protocol), name)
     swept = [rate for group in protocol.sweep.rates for rate in group]
-    assert any(found.rate == pytest.approx(rate * factor) for rate in swept for factor in AROUND)
+    steps = range(-TUNING.rates, TUNING.rates)
+    around = [rate * 10 ** (step / TUNING.per_decade) for rate in swept for step in steps]
+    # Three digits of a rate are kept.
+    assert any(found.rate == pytest.approx(rate, rel=5e-3) for rate in around)
     assert len(found.test) == len(found.validation) == len(SEEDS)
     assert all(0.0 < each < 1.0 for each in found.test)
 
 
 def test_seeds_chose_nothing_before() -> None:
     config = read_config(CONFIG.read_text())
-    used = {*config.protocol.seeds, *config.finals.seeds}
-    assert len({*SEEDS, *TUNING_SEEDS} - used) == len(SEEDS) + len(TUNING_SEEDS)
+    assert config.finals.tuning is not None
+    used = {*config.protocol.seeds, *config.finals.seeds, *config.finals.tuning.seeds}
+    assert len({*SEEDS, *TUNING.seeds} - used) == len(SEEDS) + len(TUNING.seeds)
 
 
 def test_a_longer_training_has_the_same_shape() -> None:

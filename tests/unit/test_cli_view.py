@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_a_run_is_named_after_what_it_starts_from(
 
 
 def status(done: int, stage: str | None = "generation 1", best: float | None = None) -> Status:
-    return Status(done=done, planned=20, failed=0, best=best, stage=stage)
+    return Status(done, 20, failed=0, best=best, stage=stage, share=done / 20)
 
 
 @pytest.fixture
@@ -76,6 +77,20 @@ def test_the_estimate_counts_no_evaluation_that_was_there_before(
     assert "left" not in first
     assert "left" not in second
     seconds = int(third.split("about ")[1].split(" s left")[0])
+    assert seconds >= 60
+
+
+def test_the_estimate_is_by_training_and_not_by_evaluations(
+    view: View, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nineteen of twenty evaluations, but half of the training is left: the finals."""
+    with view:
+        view.status(status(0))
+        view.status(replace(status(19), share=0.5))
+    _, second = capsys.readouterr().err.splitlines()
+    assert "19 of 20 evaluations" in second
+    seconds = int(second.split("about ")[1].split(" s left")[0])
+    # A look takes the clock of this view a minute or two on.
     assert seconds >= 60
 
 

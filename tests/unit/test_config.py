@@ -8,8 +8,22 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from evoptim.config import PRESETS, Protocol, RunConfig, SearchSpec, TaskSpec, preset
-from evoptim.config.presets import PROTOCOLS, paper_evolution_protocol, paper_init_protocol
+from evoptim.config import (
+    PRESETS,
+    FinalsSpec,
+    Protocol,
+    RunConfig,
+    SearchSpec,
+    TaskSpec,
+    Tuning,
+    preset,
+)
+from evoptim.config.presets import (
+    PROTOCOLS,
+    paper_evolution_protocol,
+    paper_init_protocol,
+    quickstart,
+)
 from evoptim.config.protocol import TaskName
 from evoptim.config.run import MAX_CANDIDATES, MAX_GENERATION
 from evoptim.errors import InputError
@@ -181,8 +195,22 @@ def test_the_finals_measure_as_the_search_does_under_other_seeds_and_on_test_ima
         assert finals.seeds == config.finals.seeds
         assert not {*finals.seeds} & {*search.seeds}
         assert (finals.test, search.test) == (True, False)
-        back = finals.model_copy(update={"seeds": search.seeds, "test": False})
+        back = finals.model_copy(update={"seeds": search.seeds, "test": False, "tuning": None})
         assert back == search
+
+
+def test_the_finals_choose_rates_under_seeds_that_serve_nothing_else() -> None:
+    for name in PRESETS:
+        config = preset(name)
+        tuning = config.finals_protocol().tuning
+        assert tuning is not None
+        assert tuning == config.finals.tuning
+        assert not {*tuning.seeds} & {*config.finals.seeds, *config.protocol.seeds}
+
+
+def test_the_finals_can_be_left_at_the_sweeps_rate() -> None:
+    config = quickstart().model_copy(update={"finals": FinalsSpec(tuning=None)})
+    assert config.finals_protocol().tuning is None
 
 
 def test_the_finals_of_the_paper_are_between_ten() -> None:
@@ -270,6 +298,7 @@ def test_every_part_of_a_protocol_takes_part_in_its_content_id(path: str) -> Non
         "test": True,
         "precision": "tf32",
         "timeout_seconds": 60.0,
+        "tuning": Tuning(),
     }
     protocol = paper_init_protocol()
     changed = protocol.model_copy(update={path: changes[path]})

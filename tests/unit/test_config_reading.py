@@ -190,6 +190,11 @@ REFUSED = {
     "finals: {seeds: [7, 7]}": "finals.seeds: 7 is there twice: leave one, got [7, 7]",
     "finals: {seeds: [9, 1]}": "the finals need seeds that chose nothing, but 1 is also in "
     "protocol.seeds: give finals.seeds others",
+    "finals: {tuning: {rates: 0}}": "finals.tuning.rates: Input should be greater than or equal",
+    "finals: {tuning: {per_decade: 21}}": "finals.tuning.per_decade: Input should be less than or",
+    "finals: {tuning: {seeds: []}}": "finals.tuning.seeds: Tuple should have at least 1 item",
+    "finals: {tuning: {seeds: [5, 101]}}": "the finals need seeds that chose nothing, but 101 is "
+    "also in finals.tuning.seeds: give one of them others",
     "preset: paper\nfinals: {seeds: [0]}\nprotocol: {seeds: [1]}": "the finals need seeds that "
     "chose nothing, but 0 is also in initial_protocol.seeds",
     "protocol: {test: true}": "only the finals measure test images: leave protocol.test false",

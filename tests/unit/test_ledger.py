@@ -96,8 +96,8 @@ def test_an_evaluation_counts_once_however_often_it_is_met() -> None:
     found = account(CONFIG, [one, one], reused=1)
     # Seven probes of 48 steps, then two trainings of 300.
     assert (found.total.evaluations, found.total.steps) == (1, 336 + 600)
-    assert (found.total.sweep_steps, found.total.training_steps) == (336, 600)
-    assert found.total.sweep_seconds == pytest.approx(2.0 * 336 / 936)
+    assert (found.total.rate_steps, found.total.training_steps) == (336, 600)
+    assert found.total.rate_seconds == pytest.approx(2.0 * 336 / 936)
     assert (found.missing, found.reused, found.devices) == (2, 1, ("cpu",))
 
 

@@ -63,6 +63,22 @@ def test_a_large_run_is_counted_without_reading_what_is_selected(
     assert (second.done, second.unread) == (12, 10)
 
 
+@pytest.mark.usefixtures("image_cache")
+def test_the_share_is_by_the_most_steps_of_each_evaluation(tmp_path: Path) -> None:
+    config = start(tmp_path)
+    progress = follow(tmp_path, config)
+    assert progress.update().share == 0.0
+    generation(tmp_path, 0)
+    search, last = 2 * 2 + 4, 2 * 2 + (5 * 2 + 1) * 4
+    assert (config.protocol.most_steps, config.finals_protocol().most_steps) == (search, last)
+    whole = 9 * search + 3 * last
+    assert progress.update().share == 5 * search / whole
+    generation(tmp_path, 1)
+    assert progress.update().share == 9 * search / whole
+    finals(tmp_path)
+    assert progress.update().share == 1.0
+
+
 def test_a_run_that_ended_early_is_whole(tmp_path: Path, image_cache: None) -> None:
     config = start(tmp_path, search__generations=3, seed=3, baselines=["sgd"])
     for number in (0, 1):

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from evoptim.config import Tuning
 from evoptim.tasks import Dataset
 from evoptim.training.batches import repeated_places
 from evoptim.training.epoch import Metrics, measure, train_epoch
 from evoptim.training.fault import CandidateError
 from evoptim.training.inputs import Inputs
-from evoptim.training.meter import Meter, most_steps
+from evoptim.training.meter import Meter
 
 
 def test_passes_repeat_without_shuffling_and_end_short() -> None:
@@ -97,8 +98,11 @@ def test_steps_and_progress_are_counted() -> None:
     batches = iter([(INPUTS, LABELS)] * 7)
     train_epoch(network, still, batches, 5, counted)
     train_epoch(network, still, batches, 2, counted)
-    assert most_steps(protocol) == 2 * 2 * 6 + 2 * 3 * 10 == 84
+    assert protocol.most_steps == 2 * 2 * 6 + 2 * 3 * 10 == 84
     assert seen == [(5, 84), (7, 84)]
+    # At most three rates under two seeds more.
+    tuned = tiny.protocol(seeds=(0, 1), tuning=Tuning(rates=3, seeds=(8, 9)))
+    assert tuned.most_steps == 84 + 3 * 2 * 3 * 10
 
 
 def test_what_an_optimizer_raises_is_the_candidates_fault() -> None:
