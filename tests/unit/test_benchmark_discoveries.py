@@ -25,7 +25,10 @@ def test_the_rate_is_chosen_around_that_of_a_sweep_and_every_seed_tested(
     # Three digits of a rate are kept.
     assert any(found.rate == pytest.approx(rate, rel=5e-3) for rate in around)
     assert len(found.test) == len(found.validation) == len(SEEDS)
-    assert all(0.0 < each < 1.0 for each in found.test)
+    assert protocol.task.test is not None
+    hits = [each * protocol.task.test for each in found.test]
+    assert hits == pytest.approx([round(each) for each in hits])
+    assert max(hits) > 0
 
 
 def test_seeds_chose_nothing_before() -> None:
