@@ -3,8 +3,8 @@
 ``python benchmarks/zoo.py`` trains a small network on scikit-learn's digits at every rate of a
 grid of three to a decade, under the base schedule and eight seeds, and prints for every optimizer,
 with and without its decays, the best rate, the rates that do as well, and the accuracy there (ten
-minutes or so on one core). ``--quick`` does it coarsely in half a minute; ``--json FILE`` keeps what
-is printed and the accuracies behind it, as the pages of docs/zoo read them.
+minutes or so on one core). ``--quick`` does it coarsely in half a minute; ``--json FILE`` keeps
+what is printed and the accuracies behind it, as the pages of docs/zoo read them.
 """
 
 from __future__ import annotations

@@ -72,17 +72,18 @@ class View:
         best = "" if status.best is None else f"best {status.best:.1%}"
         failed = f"{status.failed} failed" if status.failed else ""
         note = ", ".join(part for part in (best, failed, remark) if part)
+        count = f"{status.done}/{status.planned}"
         if self.last is None:
             # The estimate counts neither the reading of data nor what was there already.
             self.found, self.began = status.share, time.monotonic()
-            self.progress.reset(self.task, total=1.0, note=note)
+            self.progress.reset(self.task, total=1.0, note=note, count=count)
         self.progress.update(
             self.task,
             description=stage,
             completed=status.share,
             total=1.0,
             note=note,
-            count=f"{status.done}/{status.planned}",
+            count=count,
         )
         self.last = status
         if self.plain and time.monotonic() - self.printed > _PLAIN_SECONDS:
