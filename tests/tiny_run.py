@@ -19,6 +19,7 @@ SETTINGS: dict[str, Any] = {
     "baselines": ["sgd", "adam"],
     "finals.candidates": 1,
     "finals.seeds": [101],
+    "finals.tuning": {"rates": 2, "seeds": [201]},
     "screens.trial": None,
     "screens.duplicates": False,
     "screens.hopeless": None,

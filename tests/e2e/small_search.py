@@ -36,6 +36,7 @@ SETTINGS = (
     "baselines=[sgd, adam]",
     f"finals.candidates={FINALISTS}",
     "finals.seeds=[101]",
+    "finals.tuning={rates: 2, seeds: [201]}",
     "screens.trial=null",
     "screens.duplicates=false",
     "protocol.task.train=200",

@@ -69,7 +69,7 @@ def test_the_share_is_by_the_most_steps_of_each_evaluation(tmp_path: Path) -> No
     progress = follow(tmp_path, config)
     assert progress.update().share == 0.0
     generation(tmp_path, 0)
-    search, last = 2 * 2 + 4, 2 * 2 + (5 * 2 + 1) * 4
+    search, last = 2 * 2 + 4, 2 * 2 + (2 * 1 + 1) * 4
     assert (config.protocol.most_steps, config.finals_protocol().most_steps) == (search, last)
     whole = 9 * search + 3 * last
     assert progress.update().share == 5 * search / whole

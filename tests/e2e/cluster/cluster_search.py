@@ -123,6 +123,20 @@ def config_of(seed: int = 0, **changes: Any) -> RunConfig:
     return tiny_config(seed=seed, **changes)
 
 
+def lasting(seed: int = 0) -> RunConfig:
+    """A configuration whose candidates train for half a second and more: five of them are at work still, a
+    second after their pod was seen to be, however fast the machine is."""
+    steps = 500
+    training = {
+        "epochs": 2,
+        "steps_per_epoch": steps,
+        "schedule": {"total_steps": 2 * steps, "warmup_steps": 1},
+        "give_up_epoch": 2,
+        "give_up_accuracy": 0.0,
+    }
+    return config_of(seed, protocol__training=training, finals__tuning=None)
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 

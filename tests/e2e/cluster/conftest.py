@@ -7,14 +7,14 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cluster_search import RUN, alone, config_of, local_search
+from cluster_search import RUN, alone, config_of, lasting, local_search
 from given_cluster import (
     ARCHIVE,
     OURS,
@@ -378,9 +378,18 @@ def expected(namespace: Namespace) -> dict[int, bytes]:
         0: [{"run": local_search("/tmp/store")}],
         1: alone("/tmp/store", config_of(seed=1)),
     }
-    found = {}
-    for seed, steps in ways.items():
-        shown = {"show": f"runs/{RUN}/{ARCHIVE}", "store": "/tmp/store"}
-        (found[seed],) = session.shown(namespace.run_session(RUN, *steps, shown)).values()
+    found = {seed: _archive_of(namespace, steps) for seed, steps in ways.items()}
     assert found[0] != found[1]
+    return found
+
+
+@pytest.fixture(scope="session")
+def expected_of_lasting(namespace: Namespace) -> bytes:
+    """The archive of a local run of that configuration."""
+    return _archive_of(namespace, alone("/tmp/store", lasting()))
+
+
+def _archive_of(namespace: Namespace, steps: Iterable[Object]) -> bytes:
+    shown = {"show": f"runs/{RUN}/{ARCHIVE}", "store": "/tmp/store"}
+    (found,) = session.shown(namespace.run_session(RUN, *steps, shown)).values()
     return found

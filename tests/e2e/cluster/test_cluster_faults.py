@@ -12,6 +12,7 @@ from cluster_search import (
     generation,
     generation_arguments,
     initialise,
+    lasting,
     propose,
     rest,
     select,
@@ -26,8 +27,8 @@ Object = dict[str, Any]
 
 INDEX_LABEL = "batch.kubernetes.io/job-completion-index"
 POPULATION = "generations/000/population.json"
-# Candidates of a pod that is to be at work still, a second after it was seen to be.
-AT_WORK = 5
+# All candidates of a generation in one pod.
+TOGETHER = 5
 # Python starts in it; torch does not.
 TOO_LITTLE = {"cpu": "100m", "memory": "64Mi"}
 # Mostly "OOMKilled (exit 137)": now and then a runtime misses why the kernel killed a container.
@@ -48,25 +49,25 @@ def starved(namespace: Namespace, **changes: Any) -> ClusterProfile:
 
 
 def test_a_killed_worker_is_replaced(
-    namespace: Namespace, store: str, expected: dict[int, bytes]
+    namespace: Namespace, store: str, expected_of_lasting: bytes
 ) -> None:
     profile = namespace.profile(workers__retries=1, max_failed_fraction=0.0, parallelism=1)
-    pod = namespace.start_session(RUN, *whole(store, profile, config_of(), size=AT_WORK))
+    pod = namespace.start_session(RUN, *whole(store, profile, lasting(), size=TOGETHER))
     job = namespace.job_at_work(store, RUN, pod)
     victim = namespace.worker_at_work(job, pod)
     namespace.remove(namespace.path("pods", victim["metadata"]["name"]), 1)
     namespace.finish(pod)
     ended = namespace.read(namespace.jobs_path(job["metadata"]["name"])) or {}
     assert ended["status"]["failed"] == 1
-    assert namespace.archive(store, RUN) == expected[0]
+    assert namespace.archive(store, RUN) == expected_of_lasting
 
 
 def test_an_evicted_worker_costs_no_retry(
-    namespace: Namespace, store: str, expected: dict[int, bytes]
+    namespace: Namespace, store: str, expected_of_lasting: bytes
 ) -> None:
     """It has none: were an eviction counted as a failure, the search would end here."""
     profile = namespace.profile(workers__retries=0, max_failed_fraction=0.0, parallelism=1)
-    pod = namespace.start_session(RUN, *whole(store, profile, config_of(), size=AT_WORK))
+    pod = namespace.start_session(RUN, *whole(store, profile, lasting(), size=TOGETHER))
     job = namespace.job_at_work(store, RUN, pod)
     victim = namespace.worker_at_work(job, pod)["metadata"]
     # It does not listen to SIGTERM: given the usual 30 s it would come to its end by itself.
@@ -78,7 +79,7 @@ def test_an_evicted_worker_costs_no_retry(
     assert [each["status"]["phase"] for each in replaced] == ["Succeeded"]
     ended = namespace.read(namespace.jobs_path(job["metadata"]["name"])) or {}
     assert not ended["status"].get("failed")
-    assert namespace.archive(store, RUN) == expected[0]
+    assert namespace.archive(store, RUN) == expected_of_lasting
 
 
 def test_a_stage_whose_workers_ran_out_of_memory_says_so_and_goes_on_with_more(
