@@ -124,8 +124,11 @@ def config_of(seed: int = 0, **changes: Any) -> RunConfig:
 
 
 def lasting(seed: int = 0) -> RunConfig:
-    """A configuration whose candidates train for half a second and more: five of them are at work still, a
-    second after their pod was seen to be, however fast the machine is."""
+    """A configuration whose candidates train for half a second and more.
+
+    Five of them are at work still, a second after their pod was seen to be, however fast the
+    machine is.
+    """
     steps = 500
     training = {
         "epochs": 2,
